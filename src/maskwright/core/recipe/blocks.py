@@ -1,0 +1,247 @@
+"""Recipe blocks of the whole: data, folds, decision, output, and the recipe itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from maskwright.core.labels import Task
+from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.members import Member
+
+ValueMap = dict[int, int | Literal["ignore"]]
+
+
+class FolderSource(Block):
+    """Images in a folder; masks, if any, in another, one single-channel index image for each key.
+
+    The key is the path below `images` without its suffix (and without `image_suffix`).
+    """
+
+    format: Literal["folder"] = "folder"
+    images: str
+    """Folder of images, below data.root."""
+    masks: str | None = None
+    """Folder of index masks, below data.root; None: unlabelled."""
+    image_suffix: str = ""
+    """End of an image's stem that is not part of the key, e.g. _img."""
+    mask_suffix: str = ""
+    """End of a mask's stem that is not part of the key, e.g. _mask."""
+    values: ValueMap | None = None
+    """Raw mask value -> class id or ignore, e.g. {0: 0, 255: 1}; None: raw values are class ids."""
+    missing_mask: Literal["refuse", "background"] = "refuse"
+    """What an image without a mask means."""
+
+
+class RleCsvSource(Block):
+    """Images in a folder and run lengths in a CSV file, joined by key."""
+
+    format: Literal["rle_csv"] = "rle_csv"
+    images: str
+    """Folder of images, below data.root."""
+    table: str
+    """CSV file, below data.root."""
+    key_column: str = "ImageId"
+    rle_column: str = "EncodedPixels"
+    class_column: str | None = None
+    """Column with the class name or id: one row per image and class. Needed unless the task is binary."""
+    order: Literal["row", "column"] | None = None
+    """row: left to right, then down; column: top to bottom, then right (Kaggle). None: guessed, and printed."""
+    base: Literal[0, 1] = 1
+    """Number of the first pixel."""
+    rows: Literal["image", "instance"] = "image"
+    """image: one row per image, a second one is a fault; instance: rows of one image are joined."""
+    empty: tuple[str, ...] = ("", "-1")
+    """Texts that stand for a mask without pixels."""
+    missing_mask: Literal["refuse", "background"] = "refuse"
+    """What an image without a row means."""
+
+
+Source = Annotated[FolderSource | RleCsvSource, Field(discriminator="format")]
+
+
+class Data(Block):
+    """Where images and labels are and how pixels become numbers."""
+
+    root: str = "."
+    """Folder that all paths are below; relative to the current directory."""
+    train: Source
+    test: Source | None = None
+    """Items to predict; with labels they are scored too, as data held out of everything."""
+    bands: tuple[Annotated[int, Field(ge=1, le=1024)], ...] | None = None
+    """1-based bands in the order the model gets them; None: all colour bands of the first image."""
+    divide: float | None = Field(default=None, gt=0)
+    """Pixel values are divided by this; None: 255 for 8 bit, 65535 for 16 bit, 1 for float."""
+    normalize: Literal["dataset", "imagenet", "none"] = "dataset"
+    """Mean and standard deviation taken off after dividing: measured on the training items, ImageNet's, or none."""
+    max_pixels: int = Field(default=200_000_000, ge=1)
+    """Larger images are refused by their header, before decoding."""
+    limit: int | None = Field(default=None, ge=2)
+    """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
+
+
+class Folds(Block):
+    """How items are split so that every score is on unseen data."""
+
+    kind: Literal["plain", "stratified", "grouped"] = "stratified"
+    """stratified: by share of foreground (or of the rarest class); grouped: items of a group stay together."""
+    count: int = Field(default=5, ge=2, le=100)
+    seed: int = Field(default=0, ge=0)
+    group: str | None = None
+    """Regular expression on the key whose first parenthesis is the group; needed by grouped."""
+    holdout: float = Field(default=0.0, ge=0, lt=0.9)
+    """Share of items (or groups) kept out of all folds, predicted and scored at the end."""
+
+    @model_validator(mode="after")
+    def _group_needs_kind(self) -> Folds:
+        if (self.kind == "grouped") != (self.group is not None):
+            raise ValueError("kind: grouped and group: REGEX go together; give both or neither")
+        return self
+
+
+class Decision(Block):
+    """How probabilities become one answer. Everything here is chosen on out-of-fold pixels."""
+
+    metric: Literal["iou", "dice"] = "iou"
+    """Score that is maximised: mean over classes, pixels pooled over all items."""
+    blend: Literal["mean", "weighted"] = "weighted"
+    """mean: equal weights; weighted: weights are searched, and kept only if nested evidence says so."""
+    thresholds: Literal["auto", "fixed", "global", "per_class", "argmax"] = "auto"
+    """auto: global for binary, per_class for multilabel, argmax for multiclass."""
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """The fixed threshold, and the one that a tuned threshold must beat."""
+
+
+class MasksOutput(Block):
+    """A folder of single-channel PNG masks at native size, palette included."""
+
+    format: Literal["masks"] = "masks"
+    values: dict[int, Annotated[int, Field(ge=0, le=255)]] | None = None
+    """Class id -> stored value, e.g. {0: 0, 1: 255}; None: class ids."""
+
+
+class RleCsvOutput(Block):
+    """A submission in run lengths."""
+
+    format: Literal["rle_csv"] = "rle_csv"
+    file: str = "submission.csv"
+    key_column: str = "ImageId"
+    rle_column: str = "EncodedPixels"
+    class_column: str | None = None
+    """Needed when the task has more than one foreground class: one row per image and class."""
+    key_extension: str = ""
+    """Appended to each key, e.g. .png."""
+    order: Literal["row", "column"] = "row"
+    base: Literal[0, 1] = 1
+    rows: Literal["image", "instance"] = "image"
+    """instance: a row for every connected piece."""
+    empty: str = ""
+    """Text for a mask without pixels."""
+    sample: str | None = None
+    """Sample submission below data.root; header, ids and order are checked against it."""
+
+
+class ReportOutput(Block):
+    """The self-contained report page."""
+
+    format: Literal["report"] = "report"
+    cases: int = Field(default=6, ge=1, le=50)
+    """How many of the worst and of the best items are shown."""
+
+
+Output = Annotated[MasksOutput | RleCsvOutput | ReportOutput, Field(discriminator="format")]
+
+
+class Recipe(Block):
+    """Everything one run is made from."""
+
+    version: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    task: Task
+    data: Data
+    folds: Folds = Folds()
+    members: dict[str, Member] = Field(default_factory=dict)
+    """Name -> member. inspect and split need none."""
+    decision: Decision = Decision()
+    output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
+
+    @field_validator("members")
+    @classmethod
+    def _plain_names(cls, members: dict[str, Member]) -> dict[str, Member]:
+        for name in members:
+            if not name.replace("_", "").replace("-", "").isalnum() or len(name) > 40:
+                raise ValueError(f"member name '{name}' must be letters, digits, - and _, at most 40")
+        return members
+
+    @model_validator(mode="after")
+    def _task_agrees(self) -> Recipe:
+        for clash in contradictions(self):
+            raise ValueError(clash)
+        return self
+
+    @property
+    def threshold_rule(self) -> Literal["fixed", "global", "per_class", "argmax"]:
+        """decision.thresholds with auto replaced by what the task means."""
+        if self.decision.thresholds != "auto":
+            return self.decision.thresholds
+        rules: dict[str, Any] = {"binary": "global", "multilabel": "per_class", "multiclass": "argmax"}
+        rule: Literal["global", "per_class", "argmax"] = rules[self.task.kind]
+        return rule
+
+
+def contradictions(recipe: Recipe) -> list[str]:
+    """List every place where task, data, folds, decision and output disagree, in words."""
+    task, found = recipe.task, []
+    rule = recipe.threshold_rule
+    if (task.kind == "multiclass") != (rule == "argmax"):
+        fits = "argmax" if task.kind == "multiclass" else "fixed, global or per_class"
+        found.append(f"decision.thresholds: {rule} does not fit a {task.kind} task; use {fits}, or auto")
+    for name, source in (("train", recipe.data.train), ("test", recipe.data.test)):
+        if isinstance(source, RleCsvSource) and (task.kind == "binary") != (source.class_column is None):
+            found.append(
+                f"data.{name}.class_column: a {task.kind} task "
+                + ("has one foreground class and takes no class_column" if task.kind == "binary" else "needs it")
+            )
+        if isinstance(source, FolderSource) and source.masks is not None:
+            found += _folder_clashes(name, source, task)
+    if isinstance(recipe.data.train, FolderSource) and recipe.data.train.masks is None:
+        found.append("data.train.masks is missing; name the folder of index masks")
+    for index, output in enumerate(recipe.output):
+        found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
+    if len({output.file for output in recipe.output if isinstance(output, RleCsvOutput)}) < sum(
+        isinstance(output, RleCsvOutput) for output in recipe.output
+    ):
+        found.append("output: two rle_csv entries write the same file; give each its own file")
+    return found
+
+
+def _folder_clashes(name: str, source: FolderSource, task: Task) -> list[str]:
+    if task.kind == "multilabel":
+        return [f"data.{name}.format: an index mask gives one class a pixel; the task is multilabel"]
+    found = []
+    for raw, value in (source.values or {}).items():
+        if value != "ignore" and value not in task.values:
+            found.append(f"data.{name}.values: {raw} is mapped to {value}, which is not one of {list(task.values)}")
+    return found
+
+
+def _output_clashes(output: Output, task: Task) -> list[str]:
+    if isinstance(output, RleCsvOutput):
+        needs_class = task.kind != "binary"
+        if needs_class and output.class_column is None:
+            return [f"rle_csv for a {task.kind} task needs class_column, one row per image and class"]
+        if needs_class and output.rows == "instance":
+            return [f"rle_csv with rows: instance is for binary tasks; the task is {task.kind}"]
+        if output.key_column == output.rle_column or output.class_column in (output.key_column, output.rle_column):
+            return ["the columns must have different names"]
+        if "/" in output.file or "\\" in output.file or output.file in ("", ".", ".."):
+            return [f"file: '{output.file}' must be a plain file name"]
+    if isinstance(output, MasksOutput) and output.values is not None:
+        if task.kind == "multilabel":
+            return ["masks of a multilabel task are one PNG per class with 0 and 255; leave values out"]
+        absent = [value for value in task.values if value not in output.values]
+        if absent:
+            return [f"masks.values says nothing about class {absent[0]}"]
+    return []

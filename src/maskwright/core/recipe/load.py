@@ -1,0 +1,200 @@
+"""From YAML text and overrides to a Recipe; from a Recipe to its resolved copy, hash and schema."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from maskwright.core.errors import RecipeError, from_os_error
+from maskwright.core.recipe.blocks import Recipe
+
+MAX_EXTENDS = 8
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file, follow `extends:`, apply `a.b=value` overrides, check everything.
+
+    Args:
+        path: YAML 1.2 file.
+        overrides: dotted keys with YAML values, e.g. `members.a.train.epochs=3`.
+
+    Raises:
+        RecipeError: naming file and key, with what to do.
+    """
+    path = Path(path)
+    return build(merge_overrides(read_layers(path), overrides), where=str(path))
+
+
+def build(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Check plain data against the recipe's blocks; `where` names it in messages."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise _first_fault(error, data, where) from None
+
+
+def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
+    """Read a YAML file below which its `extends:` file is laid; deeper mappings are merged key by key."""
+    if depth > MAX_EXTENDS:
+        raise RecipeError(f"more than {MAX_EXTENDS} levels of extends", where=path, fix="look for a circle")
+    data = read_yaml(path)
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if not isinstance(base, str):
+        raise RecipeError(f"must be one path, got {base!r}", where=f"{path}:extends", fix="write extends: base.yaml")
+    return merge(read_layers(path.parent / base, depth + 1), data)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML 1.2 mapping; equal keys and syntax faults are refused with their line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not UTF-8 text ({error.reason})", where=path, fix="give a YAML recipe") from None
+    try:
+        data = YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = str(getattr(error, "problem", None) or error)
+        raise RecipeError(f"not valid YAML: {problem}", where=where, fix="mend the line") from None
+    if not isinstance(data, dict):
+        raise RecipeError(f"a recipe is a mapping, got {type(data).__name__}", where=path, fix="write key: value lines")
+    return data
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay `over` on `base`: mappings are merged, all else is replaced. A null in `over` is a value."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def merge_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Apply `dotted.key=value` texts in order; list entries are named by number, as in output.0.file."""
+    result = dict(data)
+    for text in overrides:
+        dotted, equals, raw = text.partition("=")
+        if not equals or not all(dotted.split(".")):
+            raise RecipeError(f"'{text}' is no override", where="command line", fix="write key.key=value")
+        try:
+            value = YAML(typ="safe", pure=True).load(raw) if raw.strip() else None
+        except YAMLError:
+            value = raw
+        result = _set(result, dotted.split("."), value, text)
+    return result
+
+
+def _set(node: Any, keys: Sequence[str], value: Any, text: str) -> Any:
+    head, rest = keys[0], keys[1:]
+    if isinstance(node, Mapping) or node is None:
+        changed = dict(node or {})
+        changed[head] = _set(changed.get(head), rest, value, text) if rest else value
+        return changed
+    if isinstance(node, list | tuple) and head.isdigit() and int(head) < len(node):
+        items = list(node)
+        items[int(head)] = _set(items[int(head)], rest, value, text) if rest else value
+        return items
+    raise RecipeError(f"'{text}': nothing below '{head}' can be set", where="command line", fix="check the dotted key")
+
+
+def _first_fault(error: ValidationError, data: Any, where: str) -> RecipeError:
+    """Turn pydantic's first complaint into one line that names the key as the user wrote it."""
+    detail = error.errors(include_url=False)[0]
+    key = ".".join(_user_path(detail["loc"], data))
+    message = str(detail["msg"])
+    for prefix in ("Value error, ", "Assertion failed, "):
+        message = message.removeprefix(prefix)
+    if detail["type"] == "missing":
+        return RecipeError("is missing", where=f"{where}:{key}", fix="add it (see maskwright schema)")
+    what, _, fix = message.partition("; ")
+    if detail["type"] not in ("unknown_key", "value_error") and not isinstance(detail["input"], Mapping):
+        what = f"{what[0].lower()}{what[1:]}, got {detail['input']!r}"
+    return RecipeError(what, where=f"{where}:{key}" if key else where, fix=fix or "see maskwright schema")
+
+
+def _user_path(loc: Sequence[int | str], data: Any) -> list[str]:
+    """Drop what pydantic adds to a location (union tags, validator names) but the user never wrote."""
+    path: list[str] = []
+    node = data
+    for position, step in enumerate(loc):
+        if isinstance(node, Mapping) and step in node:
+            node = node[step]
+        elif isinstance(node, list | tuple) and isinstance(step, int) and step < len(node):
+            node = node[step]
+        elif position < len(loc) - 1 or not isinstance(node, Mapping) or (path and str(step) == node.get("format")):
+            continue
+        path.append(str(step))
+    return path
+
+
+def to_plain(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe as plain data with every default written out."""
+    return recipe.model_dump(mode="json")
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return 16 hex digits of SHA-256 over the resolved recipe without data.root, so a moved set keeps it."""
+    plain = to_plain(recipe)
+    plain["data"].pop("root")
+    return digest(plain)
+
+
+def digest(plain: Any) -> str:
+    """Return 16 hex digits of SHA-256 over canonical JSON of plain data."""
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def dump_resolved(recipe: Recipe, program_version: str) -> str:
+    """Return YAML text of the resolved recipe; an absolute data.root is left out, so the run can move."""
+    plain = to_plain(recipe)
+    note = ""
+    if Path(plain["data"]["root"]).is_absolute():
+        plain["data"].pop("root")
+        note = "# data.root was absolute and is not kept; give data.root=PATH again\n"
+    stream = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 110
+    yaml.dump(plain, stream)
+    head = f"# resolved by maskwright {program_version}; recipe hash {recipe_hash(recipe)}\n{note}"
+    return head + stream.getvalue()
+
+
+def differing(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """List `key was X, now Y` for every leaf in which two plain structures differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [
+            line
+            for key in keys
+            for line in differing(
+                old.get(key, "absent"), new.get(key, "absent"), f"{prefix}.{key}" if prefix else str(key)
+            )
+        ]
+    return [] if old == new else [f"{prefix} was {_short(old)}, now {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def schema() -> dict[str, Any]:
+    """Return the recipe's JSON Schema (draft 2020-12)."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}

@@ -1,0 +1,175 @@
+"""Recipe blocks of one ensemble member: model, loss, optimiser, schedule, training, prediction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from maskwright.core.grid import SYMMETRIES
+from maskwright.core.recipe.base import Block
+
+Size = Annotated[int, Field(ge=1, le=65536)]
+Whole = Literal["whole"]
+
+
+class Model(Block):
+    """Which network, and where its first weights come from."""
+
+    architecture: str = "unet"
+    """A name from models/build.py, e.g. unet, fpn, pan, segformer."""
+    encoder: str = "resnet34"
+    """An SMP encoder name, or a timm name with the prefix tu-."""
+    weights: str | None = None
+    """None: random; a path ending in .safetensors (relative to the recipe): that file; else a pretrained
+    tag that SMP knows, such as imagenet."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further constructor arguments of the architecture, passed as they are."""
+
+
+class Optimizer(Block):
+    """How weights move."""
+
+    name: str = "adamw"
+    """A name from training/optim.py."""
+    lr: float = Field(default=1e-3, gt=0, le=10)
+    """Peak learning rate of the decoder and the head."""
+    encoder_lr: float = Field(default=1.0, ge=0, le=100)
+    """Multiplier of lr for the encoder; 0 freezes it."""
+    weight_decay: float = Field(default=1e-2, ge=0, le=10)
+    """Decoupled weight decay."""
+    decay_norms: bool = False
+    """Whether norms and biases decay too."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Adam's running-average factors."""
+
+
+class Schedule(Block):
+    """How the learning rate changes, step by step."""
+
+    name: str = "poly"
+    """A name from training/schedule.py: poly, cosine, constant."""
+    warmup: float = Field(default=0.05, ge=0)
+    """Linear warm-up: a fraction of all steps if below 1, else a number of steps."""
+    power: float = Field(default=0.9, gt=0, le=10)
+    """Exponent of poly."""
+    floor: float = Field(default=0.0, ge=0, lt=1)
+    """Where the rate ends, as a share of lr."""
+
+
+class Train(Block):
+    """How long, how much at once, and how safely."""
+
+    epochs: int = Field(default=20, ge=1, le=100_000)
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Optimiser steps in an epoch; None: as many as it takes to draw each item once."""
+    batch_size: int = Field(default=8, ge=1, le=65_536)
+    """Samples per optimiser step over all devices, before accumulation is multiplied in."""
+    accumulate: int = Field(default=1, ge=1, le=4096)
+    """Batches whose gradients are summed into one step."""
+    crop: Size | tuple[Size, Size] | Whole = 256
+    """Random windows of this side or (height, width) in pixels, or whole images."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the chip has it natively, else fp32."""
+    channels_last: bool = True
+    clip: float | None = Field(default=1.0, gt=0)
+    """Largest gradient norm; None: no clipping."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Decay of the exponential moving average of the weights, e.g. 0.999; None: none. Averaged weights
+    are the ones validated and kept."""
+    workers: int = Field(default=0, ge=0, le=256)
+    """Processes that read and augment; 0: the training process itself. The samples are the same."""
+    validate_every: int = Field(default=1, ge=1)
+    """Epochs between validations; the last epoch is always validated."""
+    save_every: int | None = Field(default=None, ge=1)
+    """Steps between crash-safe states; None: at the end of each epoch."""
+
+    @property
+    def crop_shape(self) -> tuple[int, int] | None:
+        """(height, width) of the training window, None for whole images."""
+        if self.crop == "whole":
+            return None
+        return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+
+
+class Predict(Block):
+    """How probabilities are made from a trained member."""
+
+    window: Size | tuple[Size, Size] | Whole = "whole"
+    """Whole images, or sliding windows of this side or (height, width) in pixels."""
+    overlap: float = Field(default=0.5, ge=0, lt=0.95)
+    """Share of a window that the next one covers again."""
+    seam: Literal["constant", "hann", "gaussian"] = "hann"
+    """How overlapping windows are weighted."""
+    tta: tuple[str, ...] = ()
+    """Symmetries averaged beside the image itself, e.g. hflip, vflip, rot90, transpose; d4: all eight."""
+    batch_size: int = Field(default=4, ge=1, le=4096)
+    """Windows or equal-sized images in one forward pass."""
+    bits: Literal[8, 16] = 8
+    """Bits of a stored probability."""
+    weights: Literal["last", "best"] = "last"
+    """Which weights of a fold. best was picked on the held-out fold, so its score is a little rosy."""
+
+    @property
+    def window_shape(self) -> tuple[int, int] | None:
+        """(height, width) of the sliding window, None for whole images."""
+        if self.window == "whole":
+            return None
+        return (self.window, self.window) if isinstance(self.window, int) else self.window
+
+    @field_validator("tta", mode="before")
+    @classmethod
+    def _d4(cls, given: Any) -> Any:
+        return tuple(SYMMETRIES[1:]) if given in ("d4", ["d4"]) else given
+
+    @field_validator("tta")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in SYMMETRIES[1:]:
+                raise ValueError(f"unknown symmetry '{name}'; use some of: {', '.join(SYMMETRIES[1:])}, or d4")
+        if len(set(names)) != len(names):
+            raise ValueError("a symmetry is named twice")
+        return names
+
+
+class Member(Block):
+    """One member of the ensemble: trained once per fold."""
+
+    model: Model = Model()
+    augment: tuple[dict[str, dict[str, Any]], ...] = ({"hflip": {}}, {"vflip": {}})
+    """Names from data/augment.py in order, each with its parameters: [hflip, {rotate: {limit: 20}}]."""
+    loss: dict[str, float] = Field(default_factory=dict)
+    """Loss name -> weight; empty: what suits the task (see training/losses)."""
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    train: Train = Train()
+    predict: Predict = Predict()
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _bare_names(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            return given
+        return tuple({entry: {}} if isinstance(entry, str) else _with_params(entry) for entry in given)
+
+    @field_validator("loss")
+    @classmethod
+    def _finite(cls, loss: dict[str, float]) -> dict[str, float]:
+        for name, weight in loss.items():
+            if not weight > 0:
+                raise ValueError(f"weight of loss '{name}' must be above 0, got {weight}; leave the loss out instead")
+        return loss
+
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Member:
+        for entry in self.augment:
+            if len(entry) != 1:
+                raise ValueError(f"each augmentation is one name with its parameters, got {sorted(entry)}")
+        return self
+
+
+def _with_params(entry: Any) -> Any:
+    if isinstance(entry, dict):
+        return {name: {} if params is None else params for name, params in entry.items()}
+    return entry
