@@ -100,7 +100,7 @@ def merge_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
 
 def _set(node: Any, keys: Sequence[str], value: Any, text: str) -> Any:
     head, rest = keys[0], keys[1:]
-    if isinstance(node, Mapping) or node is None:
+    if isinstance(node, Mapping) or (node is None and not head.isdigit()):
         changed = dict(node or {})
         changed[head] = _set(changed.get(head), rest, value, text) if rest else value
         return changed

@@ -1,0 +1,1 @@
+"""Measurements: ours beside the peers and the floor, as ratios within one run."""

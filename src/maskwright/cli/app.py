@@ -1,0 +1,81 @@
+"""The verbs of the command line; help opens without torch because every room is imported inside a verb."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from maskwright import __version__
+from maskwright.cli.commands import look, run, score
+
+app = typer.Typer(
+    name="maskwright",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="One recipe takes labelled imagery to a tuned, explained ensemble of segmentation models.\n\n"
+    "Example: maskwright demo --out runs/demo",
+    epilog="Exit codes: 0 done, 2 bad input, 3 folder in use, 4 disk, 5 memory, 130/143 stopped (run again to go on).",
+)
+
+VERBS = {
+    "run": run.run,
+    "inspect": run.inspect,
+    "split": run.split,
+    "train": run.train,
+    "predict": run.predict,
+    "decide": run.decide,
+    "export": run.export,
+    "report": run.report,
+    "demo": run.demo,
+    "score": score.score,
+    "recipes": look.recipes,
+    "doctor": look.doctor,
+    "schema": look.schema,
+}
+"""Every verb, in the order of the help text."""
+
+for _name, _function in VERBS.items():
+    app.command(_name)(_function)
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+    if debug:
+        os.environ["MASKWRIGHT_DEBUG"] = "1"
+    if version:
+        sys.stdout.write(f"maskwright {__version__}\n")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
+
+
+def main() -> None:
+    """Run the command line and leave with the promised exit code."""
+    arguments = sys.argv[1:]
+    if "--debug" in arguments:  # also after the verb, where people type it
+        arguments.remove("--debug")
+        os.environ["MASKWRIGHT_DEBUG"] = "1"
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="maskwright")
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.ClickException as error:
+        sys.stderr.write(f"error: command line: {error.format_message()}; see maskwright --help\n")
+        sys.exit(2)
+    except (Exception, KeyboardInterrupt) as error:
+        from maskwright.cli.console import exit_code_for
+
+        sys.exit(exit_code_for(error))
+    sys.exit(code if isinstance(code, int) else 0)

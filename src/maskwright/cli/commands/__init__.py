@@ -1,0 +1,1 @@
+"""One module per group of verbs; each function reads its options and makes one call into workflows."""

@@ -1,0 +1,145 @@
+"""The verbs that work on a recipe: run, one verb per stage, and the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from maskwright.workflows.session import Session
+
+RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="YAML file, run folder, or packaged recipe.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, e.g. members.a.train.epochs=3")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder [default: runs/<name of the recipe>].")]
+Quick = Annotated[bool, typer.Option("--quick", help="Few items, few steps, the whole path.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Throw away training whose settings changed.")]
+MemberOption = Annotated[str | None, typer.Option("--member", help="Only this member.")]
+
+
+def _open(recipe: str, overrides: list[str] | None, out: Path | None, quick: bool, redo: bool = False) -> Session:
+    from maskwright.cli.console import Console
+    from maskwright.workflows.session import open_session
+
+    return open_session(recipe, overrides or [], Console(), out=out, quick=quick, redo=redo)
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    until: Annotated[str, typer.Option("--until", help="Last stage: inspect, split, train, ... report.")] = "report",
+    quick: Quick = False,
+    redo: Redo = False,
+) -> None:
+    """Do what is missing of the whole path: inspect, split, train, predict, decide, export, report.
+
+    Example: maskwright run examples/camvid.yaml data.root=PATH --quick
+    """
+    from maskwright.workflows.run import run_until
+
+    run_until(_open(recipe, overrides, out, quick, redo), until)
+
+
+def inspect(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
+    """Audit the labelled set: every fault in one run, or its fingerprint.
+
+    Example: maskwright inspect examples/nuclei.yaml data.root=PATH
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick), ["inspect"])
+
+
+def split(
+    recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False, redo: Redo = False
+) -> None:
+    """Assign items to folds and write folds.csv.
+
+    Example: maskwright split examples/nuclei.yaml data.root=PATH folds.count=4
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick, redo), ["inspect", "split"])
+
+
+def train(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    member: MemberOption = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold, from 0.")] = None,
+    quick: Quick = False,
+    redo: Redo = False,
+) -> None:
+    """Train what is not trained yet; goes on where a killed run stopped.
+
+    Example: maskwright train examples/nuclei.yaml data.root=PATH --member unet --fold 0
+    """
+    from maskwright.workflows.run import run_stages
+
+    session = _open(recipe, overrides, out, quick, redo)
+    run_stages(session, ["inspect", "split", "train"], member=member, fold=fold)
+
+
+def predict(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    member: MemberOption = None,
+    quick: Quick = False,
+) -> None:
+    """Write out-of-fold, hold-out and test probabilities of the trained members.
+
+    Example: maskwright predict examples/nuclei.yaml data.root=PATH members.unet.predict.tta=d4
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick), ["predict"], member=member)
+
+
+def decide(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
+    """Choose weights and thresholds on out-of-fold probabilities and write decision.json.
+
+    Example: maskwright decide examples/nuclei.yaml data.root=PATH decision.metric=dice
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick), ["decide"])
+
+
+def export(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
+    """Write masks and submissions.
+
+    Example: maskwright export examples/nuclei.yaml data.root=PATH
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick), ["export"])
+
+
+def report(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
+    """Write the self-contained report.html.
+
+    Example: maskwright report examples/nuclei.yaml data.root=PATH
+    """
+    from maskwright.workflows.run import run_stages
+
+    run_stages(_open(recipe, overrides, out, quick), ["report"])
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the scenes and the run.")] = Path("runs/demo"),
+    overrides: Overrides = None,
+) -> None:
+    """Render synthetic scenes and take them the whole way to masks, submission and report.
+
+    Example: maskwright demo --out runs/demo
+    """
+    from maskwright.cli.console import Console
+    from maskwright.workflows.demo import run_demo
+
+    run_demo(out, overrides or [], Console())

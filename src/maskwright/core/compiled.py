@@ -1,0 +1,104 @@
+"""How byte-level kernels are compiled: one stated signature each, cached, many bytes at a time.
+
+Only kernel modules import this file, and they are imported late: numba costs 0.2 s. A stated
+signature means that a read-only or unusual array never starts a second compilation in the middle
+of a run. The wide loads are plain LLVM vectors, so each processor gets its own best instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+BYTES_OUT = types.Array(types.uint8, 1, "C")
+NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
+NUMBERS_OUT = types.Array(types.int64, 1, "C")
+
+
+def kernel(signature: Any) -> Callable[[F], F]:
+    """Compile a function for one signature, without the GIL, cached on disk if any folder can be written.
+
+    Args:
+        signature: numba signature, e.g. int64(BYTES).
+    """
+
+    def compiled(function: F) -> F:
+        try:
+            return numba.njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]
+        except RuntimeError:  # no folder for the cache: package and home are read-only
+            return numba.njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
+
+    return compiled
+
+
+def helper(function: F) -> F:
+    """Compile a small function that kernels call, for whatever types they call it with."""
+    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+
+
+def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any, wanted: Any) -> Any:
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), wanted.as_pointer())
+
+
+@intrinsic
+def load8(typing: Any, array: Any, index: Any) -> Any:
+    """Read bytes index..index+7 as a little-endian word: load8(bytes, index) -> uint64.
+
+    Unchecked, any alignment: the caller keeps index + 8 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.load(_address(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
+
+    return types.uint64(array, types.int64), build
+
+
+@intrinsic
+def store8(typing: Any, array: Any, index: Any, word: Any) -> Any:
+    """Write a word to bytes index..index+7, little-endian: store8(bytes, index, word).
+
+    Unchecked, any alignment: the caller keeps index + 8 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2], ir.IntType(64)), align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint64), build
+
+
+@intrinsic
+def differs64(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """Compare 64 bytes with a value: differs64(bytes, index, value) -> uint64, bit k says bytes[index + k] != value.
+
+    Unchecked, any alignment: the caller keeps index + 64 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), 64)
+        found = builder.load(_address(context, builder, signature.args[0], *args[:2], vector), align=1)
+        single = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        wanted = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
+        return builder.bitcast(builder.icmp_unsigned("!=", found, wanted), ir.IntType(64))
+
+    return types.uint64(array, types.int64, types.uint8), build
+
+
+@intrinsic
+def lowest(typing: Any, bits: Any) -> Any:
+    """Return the number of the lowest set bit: lowest(uint64) -> int64 0..63, 64 when there is none."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), build

@@ -1,0 +1,138 @@
+"""A network made to fit any image: padding to its stride, exact un-padding, any bands, no idle weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskwright.core.grid import padding_to_multiple
+
+
+class SegModel(nn.Module):
+    """A network whose logits have the size of its input, whatever that size is.
+
+    Args:
+        network: maps (B, C, H, W) to (B, K, H, W) where H and W divide by `stride`; has `.encoder`.
+        stride: pixels; what both sides must divide by.
+        minimum: pixels; the least side the network can take, a multiple of `stride`.
+    """
+
+    def __init__(self, network: nn.Module, stride: int, minimum: int) -> None:
+        super().__init__()
+        assert minimum % stride == 0, (minimum, stride)
+        self.network = network
+        self.stride = stride
+        self.minimum = minimum
+        self._encoder_frozen = False
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return logits.
+
+        Args:
+            image: float (B, C, H, W), prepared as in training.
+
+        Returns:
+            logits (B, K, H, W).
+        """
+        height, width = image.shape[-2:]
+        padded = pad(image, self.stride, self.minimum)
+        logits: Tensor = self.network(padded)
+        assert logits.shape[-2:] == padded.shape[-2:], (logits.shape, padded.shape)
+        return logits[..., :height, :width]
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that pretrained weights are for."""
+        encoder = self.network.encoder
+        assert isinstance(encoder, nn.Module)
+        return encoder
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Give the encoder's parameters; all others are the decoder's and the head's."""
+        return self.encoder.parameters()
+
+    def freeze_encoder(self) -> None:
+        """Stop the encoder's parameters and running statistics from changing."""
+        self._encoder_frozen = True
+        self.encoder.requires_grad_(False)
+        self.encoder.eval()
+
+    def train(self, mode: bool = True) -> SegModel:
+        """Switch between training and evaluation; a frozen encoder stays in evaluation."""
+        super().train(mode)
+        if self._encoder_frozen:
+            self.encoder.eval()
+        return self
+
+
+def pad(image: Tensor, stride: int, minimum: int) -> Tensor:
+    """Pad below and right until both sides divide by `stride` and reach `minimum`.
+
+    The border is mirrored where the image is large enough for that, else its last row and column
+    are repeated: both keep the statistics of the image, which zeros would not.
+
+    Args:
+        image: (B, C, H, W).
+        stride: pixels.
+        minimum: pixels, a multiple of stride.
+    """
+    height, width = image.shape[-2:]
+    below, right = padding_to_multiple((height, width), stride)
+    below, right = max(below, minimum - height), max(right, minimum - width)
+    if below == 0 and right == 0:
+        return image
+    mode = "reflect" if below < height and right < width else "replicate"
+    return functional.pad(image, (0, right, 0, below), mode=mode)
+
+
+def adapt_bands(weight: Tensor, bands: int) -> Tensor:
+    """Make a first convolution take another number of bands.
+
+    Bands are repeated in turn and scaled so that an image of equal bands gives the same response
+    (the way of timm and SMP).
+
+    Args:
+        weight: (out, in, h, w).
+        bands: wanted `in`.
+
+    Returns:
+        (out, bands, h, w).
+    """
+    old = weight.shape[1]
+    repeated = weight.repeat(1, -(-bands // old), 1, 1)[:, :bands]
+    return repeated * (old / bands)
+
+
+def freeze_unused(model: SegModel, bands: int) -> list[str]:
+    """Switch off parameters that no gradient reaches, so that DDP need not look for them each step.
+
+    One backward pass in evaluation mode on a random image; weights, running statistics and
+    gradients are left as they were.
+
+    Args:
+        model: on any device.
+        bands: C of its input.
+
+    Returns:
+        names of the parameters that were switched off.
+    """
+    training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    device = next(model.parameters()).device
+    model.eval()
+    image = torch.linspace(-1, 1, bands * model.minimum**2, device=device)
+    model(image.reshape(1, bands, model.minimum, model.minimum)).float().square().sum().backward()
+    idle = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.requires_grad_(False)
+            idle.append(name)
+        parameter.grad = None
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
+    model.train(training)
+    return idle

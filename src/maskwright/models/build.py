@@ -1,0 +1,89 @@
+"""THE table of architectures, and the way from a recipe's model block to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from maskwright.core.errors import InputError, unknown
+from maskwright.core.recipe.members import Model
+from maskwright.models.adapt import SegModel
+from maskwright.models.initial import load_into
+from maskwright.models.smp import Smp
+
+__all__ = ["ARCHITECTURES", "Architecture", "SegModel", "build_model", "check"]
+
+PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
+"""Endings of checkpoints that would run code when opened."""
+
+
+class Architecture(Protocol):
+    """What the table holds for each name."""
+
+    def check(self, block: Model, where: str) -> None:
+        """Raise InputError if the block cannot be built."""
+
+    def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
+        """Build it; `pretrained` says whether block.weights is a tag to fetch now."""
+
+
+def check(block: Model, where: str) -> None:
+    """Refuse a model block that cannot be built; no memory is spent and no weights are fetched.
+
+    Args:
+        block: the recipe's model block.
+        where: recipe key for messages, e.g. `members.a.model`.
+
+    Raises:
+        InputError: unknown architecture, encoder, option or weights tag (with near misses), a pair
+            that does not go together, or a pickled weights file.
+    """
+    if block.architecture not in ARCHITECTURES:
+        raise unknown("architecture", block.architecture, ARCHITECTURES, f"{where}.architecture")
+    if block.weights is not None and block.weights.lower().endswith(PICKLED):
+        raise InputError(
+            f"pickled checkpoint '{block.weights}' can run code when it is opened",
+            where=f"{where}.weights",
+            fix="convert it to .safetensors where you trust it",
+        )
+    ARCHITECTURES[block.architecture].check(block, where)
+
+
+def build_model(
+    block: Model, bands: int, planes: int, recipe_dir: Path | None = None, where: str = "model"
+) -> SegModel:
+    """Build a network from a recipe's model block; random weights come from torch's generator.
+
+    Args:
+        block: the recipe's model block.
+        bands: C, channels of the image, >= 1.
+        planes: K, channels of the logits, >= 1.
+        recipe_dir: folder that a local weights file is relative to; None: the current directory.
+        where: recipe key for messages.
+
+    Raises:
+        InputError: as `check`, and when weights are missing, damaged or do not fit.
+    """
+    check(block, where)
+    local = block.weights is not None and block.weights.endswith(".safetensors")
+    model = ARCHITECTURES[block.architecture].build(block, bands, planes, where, pretrained=not local)
+    if local:
+        load_into(model, (recipe_dir or Path()) / str(block.weights), bands)
+    return model
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "deeplabv3": Smp("DeepLabV3", strides=(8, 16)),
+    "deeplabv3plus": Smp("DeepLabV3Plus", strides=(16, 8)),
+    "dpt": Smp("DPT", timm_only=True),
+    "fpn": Smp("FPN"),
+    "linknet": Smp("Linknet"),
+    "manet": Smp("MAnet"),
+    "pan": Smp("PAN", strides=(16, 32), bottleneck=8),
+    "pspnet": Smp("PSPNet"),
+    "segformer": Smp("Segformer"),
+    "unet": Smp("Unet"),
+    "unetplusplus": Smp("UnetPlusPlus"),
+    "upernet": Smp("UPerNet"),
+}

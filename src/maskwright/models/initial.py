@@ -1,0 +1,85 @@
+"""First weights from a local file: whole models and encoders, matched name by name, or refused with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from maskwright.core.errors import InputError
+from maskwright.models.adapt import SegModel, adapt_bands
+from maskwright.models.tensors import read_foreign
+
+
+def load_into(model: SegModel, path: Path, bands: int) -> None:
+    """Fill a model, or its encoder alone, from a safetensors file.
+
+    Names are compared without the prefixes that maskwright, SMP and timm put before them. A file
+    without a decoder fills the encoder and may carry a classifier, which is left out. A first
+    convolution for another number of bands is adapted.
+
+    Args:
+        model: to be filled in place.
+        path: a .safetensors file.
+        bands: C of the model's input.
+
+    Raises:
+        InputError: the file is damaged, or a tensor is missing or has another shape; the model is
+            untouched then.
+    """
+    given = {_plain(name): tensor for name, tensor in read_foreign(path)[0].items()}
+    whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in given)
+    wanted = {_plain(name): tensor for name, tensor in model.network.state_dict().items()}
+    encoder = {_plain(name) for name in model.encoder.state_dict()}
+    needed = wanted if whole else {name: tensor for name, tensor in wanted.items() if name in encoder}
+    filled: dict[str, Tensor] = {}
+    faults: list[str] = []
+    for name, tensor in needed.items():
+        found = given.get(name)
+        if found is None:
+            if not name.endswith("num_batches_tracked"):
+                faults.append(f"{name} is missing")
+        elif found.shape == tensor.shape:
+            filled[name] = found
+        elif _only_bands_differ(found, tensor, bands):
+            filled[name] = adapt_bands(found.float(), bands)
+        else:
+            faults.append(f"{name} is {tuple(found.shape)} in the file and {tuple(tensor.shape)} in the model")
+    if faults:
+        raise _mismatch(path, faults, needed, whole)
+    with torch.no_grad():
+        for name, tensor in model.network.state_dict().items():
+            if _plain(name) in filled:
+                tensor.copy_(filled[_plain(name)])
+
+
+def _mismatch(path: Path, faults: list[str], needed: Mapping[str, Tensor], whole: bool) -> InputError:
+    more = f" (and {len(faults) - 1} more of {len(needed)} tensors)" if len(faults) > 1 else ""
+    part = "model" if whole else "encoder"
+    head = whole and all(fault.startswith("segmentation_head.") for fault in faults)
+    return InputError(
+        f"weights do not fit the {part}: {faults[0]}{more}",
+        where=path,
+        fix="keep only the encoder.* tensors in the file, as the number of classes differs"
+        if head
+        else "check architecture and encoder",
+    )
+
+
+def _only_bands_differ(found: Tensor, wanted: Tensor, bands: int) -> bool:
+    return (
+        found.ndim == wanted.ndim == 4
+        and wanted.shape[1] == bands != found.shape[1]
+        and found.shape[0] == wanted.shape[0]
+        and found.shape[2:] == wanted.shape[2:]
+    )
+
+
+def _plain(name: str) -> str:
+    """Drop wrappers' prefixes and write stages_0 as stages.0, as timm's own checkpoints do."""
+    name = re.sub(r"^(?:module\.|network\.)+", "", name)
+    name = re.sub(r"^(?:encoder\.)?(?:model\.)?", "", name)
+    return re.sub(r"_(\d+)\.", r".\1.", name)

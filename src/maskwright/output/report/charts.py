@@ -1,0 +1,290 @@
+"""Charts drawn as SVG: lines, histogram, ladder of scores, matrix. Colours come from style.css by class."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.output.report.markup import Markup, count, score, share, text
+
+SERIES = 8
+"""How many series colours style.css has: classes s0..s7."""
+_POINTS = 240
+"""A line is thinned to at most this many points; its hover targets to a quarter of them."""
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 24, 36
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart."""
+
+    name: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    series: int = 0
+    """Which of the series colours."""
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A vertical line at x with a few words, and a dot on the line where it meets y."""
+
+    x: float
+    label: str
+    y: float | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a chart is called and what its axes mean, units included."""
+
+    title: str
+    x: str
+    y: str
+    width: int = 380
+    height: int = 224
+    log_y: bool = False
+    x_range: tuple[float, float] | None = None
+    y_range: tuple[float, float] | None = None
+    whole_x: bool = False
+    """Ticks of x at whole numbers only."""
+
+
+def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
+    """Return round numbers (1, 2, 5 x 10^n) within [low, high], at most about `most` of them."""
+    span = high - low
+    if not span > 0:
+        return [low]
+    rough = span / max(most, 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    if whole:
+        step = max(1.0, round(step))
+    first = math.ceil(low / step - 1e-9)
+    return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+class _Frame:
+    """The mapping from numbers to places on the drawing."""
+
+    def __init__(self, axes: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> None:
+        self.axes = axes
+        self.log = axes.log_y and bool((ys > 0).all())
+        self.x_low, self.x_high = axes.x_range or _padded(xs, 0.0)
+        self.y_low, self.y_high = axes.y_range or _padded(np.log10(ys) if self.log else ys, 0.06)
+        self.right, self.bottom = axes.width - _RIGHT, axes.height - _BOTTOM
+
+    def x(self, value: float) -> float:
+        return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (self.right - _LEFT)
+
+    def y(self, value: float) -> float:
+        level = math.log10(value) if self.log else value
+        return self.bottom - (level - self.y_low) / (self.y_high - self.y_low) * (self.bottom - _TOP)
+
+    def y_ticks(self) -> list[float]:
+        if not self.log:
+            return ticks(self.y_low, self.y_high)
+        low, high = 10**self.y_low, 10**self.y_high
+        steps = (1, 2, 5) if self.y_high - self.y_low < 2.5 else (1,)
+        powers = range(math.floor(self.y_low), math.ceil(self.y_high) + 1)
+        found = [m * 10.0**k for k in powers for m in steps if low <= m * 10.0**k <= high]
+        return found if len(found) >= 2 else ticks(low, high)
+
+    def grid(self) -> Markup:
+        parts = []
+        for value in self.y_ticks():
+            y = self.y(value)
+            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="tick end" x="{_LEFT - 7}" y="{y + 3.5:.1f}">{short(value)}</text>')
+        for value in ticks(self.x_low, self.x_high, whole=self.axes.whole_x):
+            x = self.x(value)
+            parts.append(
+                f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{self.bottom}" y2="{self.bottom + 4}"/>'
+                f'<text class="tick mid" x="{x:.1f}" y="{self.bottom + 16}">{short(value)}</text>'
+            )
+        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"/>')
+        parts.append(f'<text class="label" x="0" y="11">{text(self.axes.y)}</text>')
+        parts.append(f'<text class="label end" x="{self.right}" y="{self.bottom + 31}">{text(self.axes.x)}</text>')
+        return "".join(parts)
+
+    def wrap(self, body: Markup) -> Markup:
+        return _svg(self.axes.width, self.axes.height, self.axes.title, self.grid() + body)
+
+
+def line_chart(lines: Sequence[Line], axes: Axes, marks: Sequence[Mark] = ()) -> Markup:
+    """Draw lines over common axes; points that are not finite (or not positive on a log axis) are left out."""
+    kept = [(line, _finite(line, axes.log_y)) for line in lines]
+    kept = [(line, points) for line, points in kept if len(points)]
+    if not kept:
+        return f'<p class="empty">{text(axes.title)}: nothing was recorded.</p>'
+    every = np.concatenate([points for _, points in kept])
+    frame = _Frame(axes, every[:, 0], every[:, 1])
+    return frame.wrap("".join(_mark(frame, mark) for mark in marks) + "".join(_drawn(frame, *pair) for pair in kept))
+
+
+def _finite(line: Line, positive: bool) -> NDArray[np.float64]:
+    points = np.column_stack([np.asarray(line.xs, np.float64), np.asarray(line.ys, np.float64)])
+    points = points[np.isfinite(points).all(axis=1) & ((points[:, 1] > 0) | (not positive))]
+    if len(points) <= _POINTS:
+        return points
+    return points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
+
+
+def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64]) -> Markup:
+    places = [(frame.x(x), frame.y(y)) for x, y in points]
+    style = f"s{line.series % SERIES}" + (" dashed" if line.dashed else "")
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    parts = [f'<polyline class="line {style}" points="{path}"><title>{text(line.name)}</title></polyline>']
+    every = max(1, math.ceil(len(points) / (_POINTS // 4)))
+    lone = " lone" if len(points) == 1 else ""
+    for (x, y), (at, value) in list(zip(places, points, strict=True))[::every]:
+        said = f"{line.name}: {short(float(value))} at {frame.axes.x} {short(float(at))}"
+        parts.append(f'<circle class="point {style}{lone}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">')
+        parts.append(f"<title>{text(said)}</title></circle>")
+    return f'<g class="series {style}">{"".join(parts)}</g>'
+
+
+def _mark(frame: _Frame, mark: Mark) -> Markup:
+    x = frame.x(mark.x)
+    quiet = " quiet" if mark.quiet else ""
+    left = x > (frame.right + _LEFT) / 2
+    side, gap = (" end", -5) if left else ("", 5)
+    height = frame.bottom - (22 if mark.quiet else 8)
+    parts = [f'<line class="mark{quiet}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{frame.bottom}"/>']
+    parts.append(f'<text class="said{quiet}{side}" x="{x + gap:.1f}" y="{height:.1f}">{text(mark.label)}</text>')
+    if mark.y is not None and math.isfinite(mark.y):
+        parts.append(f'<circle class="spot" cx="{x:.1f}" cy="{frame.y(mark.y):.1f}" r="4.5"/>')
+    return "".join(parts)
+
+
+def legend(entries: Sequence[tuple[str, int, bool]]) -> Markup:
+    """Return the legend of line charts: name, series number, dashed."""
+    items = []
+    for label, series, dashed in entries:
+        style = f"s{series % SERIES}" + (" dashed" if dashed else "")
+        key = f'<svg viewBox="0 0 22 8" aria-hidden="true"><line class="line {style}" x1="0" x2="22" y1="4" y2="4"/></svg>'
+        items.append(f"<li>{key}{text(label)}</li>")
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
+    """Draw how many values of 0..1 fall into each of `bins` equal steps, with the median marked."""
+    numbers = np.asarray(values, np.float64)
+    numbers = numbers[np.isfinite(numbers)].clip(0, 1)
+    if not len(numbers):
+        return f'<p class="empty">{text(axes.title)}: nothing was recorded.</p>'
+    heights, edges = np.histogram(numbers, bins=bins, range=(0, 1))
+    top = float(heights.max())
+    frame = _Frame(axes, np.array([0.0, 1.0]), np.array([0.0, top]))
+    frame.x_low, frame.x_high, frame.y_low, frame.y_high = 0.0, 1.0, 0.0, top * 1.12
+    parts = []
+    for height, low, high in zip(heights, edges[:-1], edges[1:], strict=True):
+        x, width, y = frame.x(low) + 0.75, frame.x(high) - frame.x(low) - 1.5, frame.y(height)
+        said = f"{low:.2f} to {high:.2f}: {count(int(height))}"
+        parts.append(
+            f'<rect class="column" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{frame.bottom - y:.1f}">'
+            f"<title>{text(said)}</title></rect>"
+        )
+    middle = float(np.median(numbers))
+    return frame.wrap("".join(parts) + _mark(frame, Mark(middle, f"median {middle:.3f}")))
+
+
+def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
+    """Draw scores as dots on one enlarged scale, a row each, so that small differences show.
+
+    Args:
+        rows: label, score, style class (honest, optimistic, default, held).
+        title: what the drawing is, for those who cannot see it.
+    """
+    rows = [row for row in rows if math.isfinite(row[1])]
+    if not rows:
+        return f'<p class="empty">{text(title)}: nothing was recorded.</p>'
+    values = np.array([value for _, value, _ in rows])
+    low, high = _padded(values, 0.25, least=0.02)
+    left, right, step = 118, 348, 34
+    height = step * len(rows) + 30
+    place = {value: left + (value - low) / (high - low) * (right - left) for value in values.tolist()}
+    parts = []
+    for value in ticks(low, high, 4):
+        x = left + (value - low) / (high - low) * (right - left)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="4" y2="{height - 22}"/>')
+        parts.append(f'<text class="tick mid" x="{x:.1f}" y="{height - 7}">{short(value)}</text>')
+    for index, (label, value, style) in enumerate(rows):
+        y, x = 4 + step * index + step / 2, place[value]
+        parts.append(f'<line class="rung" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
+        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(label)}</text>')
+        parts.append(
+            f'<circle class="dot {style}" cx="{x:.1f}" cy="{y}" r="6.5"><title>{score(value)}</title></circle>'
+        )
+        parts.append(f'<text class="value {style}" x="{right + 12}" y="{y + 4}">{score(value)}</text>')
+    return _svg(410, height, title, "".join(parts))
+
+
+def matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Markup:
+    """Draw a confusion matrix, each row as shares of its class in the truth."""
+    size = len(names)
+    totals = counts.sum(axis=1)
+    shares = counts / np.maximum(totals, 1)[:, None]
+    cell = 34 if size <= 16 else 22
+    left = 8 + 6.6 * min(18, max(len(name) for name in names))
+    width, height = left + cell * size + 70, left * 0.75 + cell * size + 10
+    top = height - cell * size - 6
+    parts = []
+    for row, label in enumerate(names):
+        middle = row * cell + cell / 2
+        shown = text(_cut(label, 18))
+        full = f"<title>{text(label)}</title>"
+        parts.append(f'<text class="tick end" x="{left - 6:.1f}" y="{top + middle + 4:.1f}">{shown}{full}</text>')
+        x = left + middle
+        turn = f'transform="rotate(-45 {x:.1f} {top - 7:.1f})"'
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{top - 7:.1f}" {turn}>{shown}{full}</text>')
+        for col, value in enumerate(shares[row].tolist()):
+            said = f"{label} called {names[col]}: {share(value)} of {count(int(totals[row]))} pixels"
+            place = f'x="{left + col * cell:.1f}" y="{top + row * cell:.1f}" width="{cell - 1.5}" height="{cell - 1.5}"'
+            style = "cell right" if row == col else "cell wrong"
+            paint = f'<rect class="{style}" {place} fill-opacity="{value**0.6:.3f}"><title>{text(said)}</title></rect>'
+            parts.append(f'<rect class="cell none" {place}/>{paint}')
+            if cell > 30 and value >= 0.005:
+                at = f'x="{left + col * cell + cell / 2 - 0.75:.1f}" y="{top + middle + 3.5:.1f}"'
+                strong = " strong" if value > 0.35 else ""
+                parts.append(f'<text class="inside mid{strong}" {at}>{100 * value:.0f}</text>')
+    return _svg(round(width), round(height), title, "".join(parts))
+
+
+def short(value: float) -> str:
+    """Write an axis number in at most about six characters, a true minus."""
+    if value == 0:
+        return "0"
+    shown = f"{value:.4g}"
+    if "e" in shown:
+        digits, power = shown.split("e")
+        shown = f"{digits}e{int(power)}"
+    return shown.replace("-", "−")
+
+
+def _cut(label: str, most: int) -> str:
+    return label if len(label) <= most else label[: most - 1] + "…"
+
+
+def _padded(values: NDArray[np.float64], share_of_span: float, least: float = 0.0) -> tuple[float, float]:
+    """Return a range around values that is never empty."""
+    low, high = float(values.min()), float(values.max())
+    span = max(high - low, least)
+    if span == 0:
+        span = abs(high) * 0.1 or 1.0
+        return low - span / 2, high + span / 2
+    spare = (span - (high - low)) / 2 + share_of_span * span
+    return low - spare, high + spare
+
+
+def _svg(width: int, height: int, title: str, body: Markup) -> Markup:
+    return (
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">'
+        f"{body}</svg>"
+    )

@@ -1,0 +1,253 @@
+"""The sections of the page that tell of results, data, folds and provenance."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import quote
+
+import numpy as np
+
+from maskwright.output.report.charts import Axes, histogram, ladder, matrix
+from maskwright.output.report.facts import ReportFacts, SizeCount
+from maskwright.output.report.markup import (
+    MISSING,
+    Column,
+    Markup,
+    bar,
+    count,
+    name,
+    notes,
+    plural,
+    score,
+    share,
+    signed,
+    swatch,
+    table,
+    text,
+    value_colours,
+)
+
+MATRIX_CLASSES = 40
+"""A confusion matrix of more classes is not drawn."""
+_SIZES = 6
+
+
+def metric_title(metric: str) -> str:
+    """Return a metric's name as people write it."""
+    return METRIC_TITLES.get(metric, metric)
+
+
+def lede(facts: ReportFacts) -> Markup:
+    """Say in one line what was done on what."""
+    planes = facts.task.plane_names
+    target = name(planes[0]) if len(planes) == 1 else f"{len(planes)} classes"
+    head = facts.headline
+    parts = [
+        f"{text(facts.task.kind.capitalize())} segmentation of {target}",
+        plural(head.items, "item"),
+        plural(head.folds, "fold"),
+        plural(len(facts.decision.members), "member"),
+        text(facts.made.date),
+    ]
+    return " <span>·</span> ".join(part for part in parts if part)
+
+
+def overview(facts: ReportFacts) -> Markup:
+    """Return the headline: the honest score first, the others on one scale beside it."""
+    head = facts.headline
+    metric = metric_title(head.metric)
+    of = f"mean {metric} of {facts.task.planes} classes" if facts.task.planes > 1 else metric
+    rows = [
+        ("honest", head.honest, "honest"),
+        ("optimistic", head.optimistic, "optimistic"),
+        ("nothing tuned", head.default, "default"),
+    ]
+    if head.held_out is not None:
+        rows.append((head.held_out_name, head.held_out, "held"))
+    figures = _figure("honest", f"Honest {metric}", head.honest, "on folds that chose nothing")
+    figures += _figure("optimistic", "Optimistic", head.optimistic, "on the pixels that chose")
+    if head.held_out is not None:
+        figures += _figure("held", head.held_out_name.capitalize(), head.held_out, plural(head.held_out_items, "item"))
+    return (
+        f'{notes(facts.warnings, "warning")}<div class="hero"><div><div class="figures">{figures}</div>'
+        f'<p class="explain">{_explanation(facts)}</p></div>'
+        f'<figure class="scale">{ladder(rows, f"{of}: honest, optimistic and untuned")}'
+        f"<figcaption>{text(of[0].upper() + of[1:])}, pixels pooled over items; scale enlarged</figcaption></figure></div>"
+        f"{_spread(facts)}"
+    )
+
+
+def _figure(style: str, label: str, value: float, below: str) -> Markup:
+    return (
+        f'<div class="figure {style}"><span class="kicker">{text(label)}</span>'
+        f'<span class="digits">{score(value, 3)}</span><span class="below">{text(below)}</span></div>'
+    )
+
+
+def _explanation(facts: ReportFacts) -> Markup:
+    head = facts.headline
+    flatter, gain = head.optimistic - head.honest, head.honest - head.default
+    if not all(math.isfinite(value) for value in (flatter, gain)):
+        return "Expect about the honest number on new images of the same kind."
+    if gain > 5e-5:
+        worth = f"tuning is worth {signed(gain)} of it"
+    elif gain < -5e-5:
+        worth = f"tuning costs {signed(gain)} on folds it has not seen"
+    else:
+        worth = "tuning adds nothing to it"
+    return (
+        "Expect about <strong>the honest number</strong> on new images of the same kind: every item was scored by models, "
+        f"weights and thresholds that never saw its fold; {worth}, and scoring the final settings on the pixels that chose "
+        f"them would flatter by {signed(flatter)}."
+    )
+
+
+def _spread(facts: ReportFacts) -> Markup:
+    finite = [value for value in facts.item_scores if math.isfinite(value)]
+    if not finite:
+        return ""
+    metric = metric_title(facts.headline.metric)
+    low, middle, high = np.percentile(finite, [10, 50, 90]).tolist()
+    chart = histogram(
+        finite, Axes(f"How many items reach which {metric}", f"{metric} of an item", "items", width=720, height=200)
+    )
+    return (
+        f'<h3>Item by item</h3><figure>{chart}<figcaption>Half of {plural(len(finite), "item")} score above '
+        f"{middle:.3f}; one in ten below {low:.3f}, one in ten above {high:.3f}.</figcaption></figure>"
+    )
+
+
+def classes(facts: ReportFacts) -> Markup:
+    """Return the per-class table and, for multiclass, the confusion matrix."""
+    colours = value_colours(facts.task)[-facts.task.planes :]
+    columns = [Column("class"), Column("IoU", True), Column("")]
+    columns += [Column("Dice", True), Column("precision", True, "share of what was marked that is right")]
+    columns += [Column("recall", True, "share of what is there that was found"), Column("support, px", True)]
+    total = sum(row.support for row in facts.classes)
+    rows = []
+    for row, fill in zip(facts.classes, colours, strict=True):
+        part = f' <small>{share(row.support / total)}</small>' if total and len(facts.classes) > 1 else ""
+        rows.append(
+            [
+                f"{swatch(fill)}{name(row.name)}",
+                score(row.iou),
+                bar(row.iou, fill),
+                score(row.dice),
+                score(row.precision),
+                score(row.recall),
+                count(row.support) + part,
+            ]
+        )
+    body = "<p>Out-of-fold: each pixel was predicted by models that saw neither its item nor its group.</p>"
+    body += table("Out-of-fold scores of each class", columns, rows)
+    return body + _confusion(facts)
+
+
+def _confusion(facts: ReportFacts) -> Markup:
+    if facts.confusion is None:
+        return ""
+    names = facts.task.classes
+    head = "<h3>What is taken for what</h3>"
+    if len(names) > MATRIX_CLASSES:
+        return f'{head}<p class="empty">The matrix of {len(names)} classes is too large to be drawn.</p>'
+    drawn = matrix(facts.confusion, names, "Confusion matrix: rows are truth, columns are the answer")
+    return (
+        f'{head}<figure class="matrix" role="region" tabindex="0" aria-label="Confusion matrix">{drawn}</figure>'
+        '<p class="caption">Rows are the truth, columns the answer; a cell is percent of its row, empty below one half.</p>'
+    )
+
+
+def data(facts: ReportFacts) -> Markup:
+    """Return what the data is made of and how it was split."""
+    found = facts.data
+    ignored = 1 - found.valid_pixels / found.pixels if found.pixels else math.nan
+    tiles = [
+        (count(found.items), "items"),
+        (f"{found.bands} × {text(found.dtype)}", "bands × type"),
+        (_size_range(found.sizes), "height × width, px"),
+        (share(ignored), "pixels ignored"),
+    ]
+    body = '<dl class="tiles">' + "".join(f"<div><dd>{value}</dd><dt>{label}</dt></div>" for value, label in tiles)
+    body += f"</dl>{notes(found.notes)}"
+    body += f'<div class="pair"><div><h3>Classes</h3>{_shares(facts)}</div><div><h3>Sizes</h3>{_sizes(found.sizes)}</div></div>'
+    body += f'<div class="pair"><div><h3 id="folds">Folds</h3>{_folds(facts)}</div>'
+    return body + f"<div><h3>Bands</h3>{_bands(facts)}</div></div>"
+
+
+def _size_range(sizes: tuple[SizeCount, ...]) -> Markup:
+    if not sizes:
+        return MISSING
+    heights, widths = [size.height for size in sizes], [size.width for size in sizes]
+    small, large = (min(heights), min(widths)), (max(heights), max(widths))
+    first = f"{small[0]} × {small[1]}"
+    return first if small == large else f"{first} … {large[0]} × {large[1]}"
+
+
+def _shares(facts: ReportFacts) -> Markup:
+    total = max(facts.data.valid_pixels, 1)
+    rows = []
+    for row, fill in zip(facts.data.classes, value_colours(facts.task), strict=False):
+        items = MISSING if row.items is None else count(row.items)
+        part = row.pixels / total
+        rows.append([f"{swatch(fill)}{name(row.name)}", share(part), bar(part, fill), items])
+    heads = [Column("class"), Column("of pixels", True), Column(""), Column("items", True, "items it occurs in")]
+    return table("Share of the labelled pixels by class", heads, rows)
+
+
+def _sizes(sizes: tuple[SizeCount, ...]) -> Markup:
+    ranked = sorted(sizes, key=lambda size: (-size.items, size.height, size.width))
+    total = max(sum(size.items for size in sizes), 1)
+    rows = [[f"{s.height} × {s.width}", count(s.items), bar(s.items / total)] for s in ranked[:_SIZES]]
+    if rest := ranked[_SIZES:]:
+        left = sum(size.items for size in rest)
+        rows.append([f"{plural(len(rest), 'other size')}", count(left), bar(left / total)])
+    return table("Image sizes", [Column("height × width, px"), Column("items", True), Column("")], rows)
+
+
+def _folds(facts: ReportFacts) -> Markup:
+    metric = metric_title(facts.headline.metric)
+    scored = any(row.score is not None for row in facts.folds)
+    columns = [Column("fold"), Column("items", True), Column("groups", True), Column("foreground", True), Column("")]
+    columns += [Column(metric, True)] if scored else []
+    rows = []
+    for row in facts.folds:
+        cells = ["hold-out" if row.fold < 0 else str(row.fold), count(row.items), count(row.groups)]
+        cells += [share(row.foreground), bar(row.foreground)]
+        rows.append(cells + ([score(row.score)] if scored else []))
+    return table("Items in each fold", columns, rows)
+
+
+def _bands(facts: ReportFacts) -> Markup:
+    found = facts.data
+    pairs = list(zip(found.mean, found.std, strict=True))
+    if not pairs:
+        return '<p class="empty">Band statistics were not taken.</p>'
+    rows = [[str(index), f"{mean:.4g}", f"{std:.4g}"] for index, (mean, std) in enumerate(pairs, 1)]
+    return table(
+        "Mean and standard deviation of each band, after dividing",
+        [Column("band"), Column("mean", True, "after dividing"), Column("std", True, "after dividing")],
+        rows,
+    )
+
+
+def recipe(facts: ReportFacts) -> Markup:
+    """Return where the run came from and what lies beside the report."""
+    made = facts.made
+    pairs = [("made", made.date), ("maskwright", made.version), ("machine", made.machine), ("command", made.command)]
+    pairs.append(("recipe hash", made.recipe_hash))
+    lines = "".join(f"<div><dt>{label}</dt><dd>{text(value)}</dd></div>" for label, value in pairs if value)
+    body = f'<dl class="facts">{lines}</dl>' if lines else '<p class="empty">Nothing was recorded.</p>'
+    if made.files:
+        rows = [[f'<a href="{_link(row.path)}">{name(row.path)}</a>', text(row.what)] for row in made.files]
+        body += "<h3>Beside this page</h3>" + table("Files beside this page", [Column("path"), Column("what")], rows)
+    if made.recipe:
+        body += f"<details><summary>The resolved recipe</summary><pre><code>{text(made.recipe)}</code></pre></details>"
+    return body
+
+
+def _link(path: str) -> Markup:
+    """Return a relative link; `./` keeps a colon in a name from becoming a scheme."""
+    return text("./" + quote(path.lstrip("/"), safe="/", errors="replace"))
+
+
+METRIC_TITLES = {"iou": "IoU", "dice": "Dice", "f_beta": "F-beta"}

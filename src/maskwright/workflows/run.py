@@ -1,0 +1,56 @@
+"""The whole path, or some stages of it, under one lock; what is finished is not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from maskwright.core.errors import unknown
+from maskwright.workflows import deliver, stages
+from maskwright.workflows.session import STAGES, Session
+
+
+def run_until(session: Session, until: str = "report") -> None:
+    """Do what is missing, stage by stage, up to and with `until`.
+
+    Raises:
+        RecipeError, DataError, LockedError, Interrupted, ...: see core/errors.py.
+    """
+    if until not in STAGES:
+        raise unknown("stage", until, STAGES, "--until")
+    run_stages(session, STAGES[: STAGES.index(until) + 1])
+    if session.main and until == "report":
+        deliver.tell(session)
+
+
+def run_stages(session: Session, names: Sequence[str], *, member: str | None = None, fold: int | None = None) -> None:
+    """Do the named stages in order, holding the run folder.
+
+    Args:
+        session: an opened recipe.
+        names: some of STAGES.
+        member: only this member, for train and predict.
+        fold: only this fold, for train.
+    """
+    if "train" in names:
+        session.chosen_members(member)
+    with session.working():
+        for name in names:
+            if not session.main and name not in ("inspect", "split", "train"):
+                return  # one process is enough for what follows training
+            if name == "train":
+                stages.train(session, member, fold)
+            elif name == "predict":
+                stages.predict(session, member)
+            else:
+                _table()[name](session)
+            session.stop.check(f"stage {name} is finished")
+
+
+def _table() -> dict[str, Callable[[Session], None]]:
+    return {
+        "inspect": stages.inspect,
+        "split": stages.split,
+        "decide": deliver.decide,
+        "export": deliver.export,
+        "report": deliver.report,
+    }

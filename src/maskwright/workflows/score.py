@@ -1,0 +1,120 @@
+"""Scores of mask files against truth files, joined by name; nothing is aligned by position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.errors import DataError, InputError
+from maskwright.core.labels import Task, TaskKind, apply_value_map
+from maskwright.data.rasters import read_mask
+from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.scores import summary
+
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+MAX_PIXELS = 2_000_000_000
+
+
+def score_paths(
+    predicted: Path, truth: Path, kind: TaskKind, classes: int, ignore: int | None = None
+) -> dict[str, Any]:
+    """Score predicted masks against true ones.
+
+    Args:
+        predicted: a mask file or a folder of masks; multilabel: a folder with `<item>/<class>` masks.
+        truth: the same for the truth; every truth needs a prediction and the other way round.
+        kind: binary (0/1 or 0/255), multiclass (class ids) or multilabel (0/1 or 0/255 a class).
+        classes: binary: 1 or 2; else the number of classes.
+        ignore: raw truth value that never counts.
+
+    Returns:
+        Plain data: items, pixels, mean and per-class scores, counts.
+
+    Raises:
+        DataError: names the masks without partner; InputError: sizes or values that do not fit.
+    """
+    pairs = _join(predicted, truth)
+    if kind == "multilabel":
+        return _score_multilabel(pairs, classes, ignore)
+    if kind == "binary" and classes > 2:
+        raise InputError(f"a binary task has 1 or 2 classes, got {classes}", where="--classes", fix="use multiclass")
+    names = ("foreground",) if kind == "binary" else tuple(f"class {index}" for index in range(classes))
+    task = Task(kind=kind, classes=names, ignore=ignore)
+    total = Counts.zero(task.planes)
+    for _, prediction_path, truth_path in pairs:
+        label, valid = _read(truth_path, task)
+        answer, _ = _read(prediction_path, task)
+        _same_shape(answer, label, prediction_path, truth_path)
+        total = total + count(label, answer, valid, task)
+    return {"items": len(pairs), "task": kind, **summary(total, task.plane_names)}
+
+
+def _score_multilabel(pairs: list[tuple[str, Path, Path]], classes: int, ignore: int | None) -> dict[str, Any]:
+    names = sorted({Path(name).name for name, _, _ in pairs})
+    if len(names) != classes:
+        raise InputError(
+            f"found masks of {len(names)} classes ({', '.join(names[:6])}), expected {classes}",
+            where="--classes",
+            fix="lay masks out as <item>/<class>.png",
+        )
+    plane = Task(kind="binary", classes=("present",), ignore=ignore)
+    totals = {name: Counts.zero(1) for name in names}
+    for name, prediction_path, truth_path in pairs:
+        label, valid = _read(truth_path, plane)
+        answer, _ = _read(prediction_path, plane)
+        _same_shape(answer, label, prediction_path, truth_path)
+        totals[Path(name).name] += count(label, answer, valid, plane)
+    parts = [totals[name] for name in names]
+    joined = Counts(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("tp", "fp", "fn", "tn")))
+    items = len({str(Path(name).parent) for name, _, _ in pairs})
+    return {"items": items, "task": "multilabel", **summary(joined, tuple(names))}
+
+
+def _read(path: Path, task: Task) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    raw = read_mask(path, MAX_PIXELS)
+    if task.kind == "binary" and raw.size and int(raw.max()) == 255 and task.ignore != 255:
+        return apply_value_map(raw, task, {0: 0, 255: 1}, str(path))
+    return apply_value_map(raw, task, None, str(path))
+
+
+def _same_shape(answer: NDArray[np.uint8], label: NDArray[np.uint8], predicted: Path, truth: Path) -> None:
+    if answer.shape != label.shape:
+        raise InputError(
+            f"{answer.shape[0]}x{answer.shape[1]} pixels, but {truth} has {label.shape[0]}x{label.shape[1]}",
+            where=predicted,
+            fix="predict at native size",
+        )
+
+
+def _join(predicted: Path, truth: Path) -> list[tuple[str, Path, Path]]:
+    if predicted.is_file() and truth.is_file():
+        return [(truth.stem, predicted, truth)]
+    left, right = _masks(predicted), _masks(truth)
+    lone_truths, lone_answers = sorted(right.keys() - left.keys()), sorted(left.keys() - right.keys())
+    faults = [f"{truth / name}: no prediction of that name; predict it, or take the truth away" for name in lone_truths]
+    faults += [f"{predicted / name}: no truth of that name; take it away" for name in lone_answers]
+    if faults:
+        raise DataError(faults)
+    return [(name, left[name], right[name]) for name in sorted(left)]
+
+
+def _masks(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError("no such folder", where=folder, fix="give two folders of masks, or two files")
+    found: dict[str, Path] = {}
+    for path in _files(folder):
+        name = str(path.relative_to(folder).with_suffix(""))
+        if name in found:
+            raise InputError(f"{found[name].name} and {path.name} share the key '{name}'", where=folder, fix="keep one")
+        found[name] = path
+    if not found:
+        raise InputError("no masks", where=folder, fix=f"expected files with {', '.join(MASK_SUFFIXES)}")
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in MASK_SUFFIXES and path.is_file())

@@ -1,0 +1,244 @@
+"""The stages that need the GPU or the labels: inspect, split, train, predict; each resumes or does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maskwright import __version__
+from maskwright.core.errors import InputError
+from maskwright.core.files import write_json, write_text
+from maskwright.core.recipe.load import digest, dump_resolved, recipe_hash
+from maskwright.core.runs import Split
+from maskwright.data import audit, folds
+from maskwright.data.fingerprint import Fingerprint
+from maskwright.data.sources.base import Source
+from maskwright.workflows.session import Session
+
+AUDITED = ("train", "bands", "divide", "max_pixels", "limit")
+"""Keys of data that the fingerprint of the labelled items depends on."""
+
+
+def inspect(session: Session) -> None:
+    """Audit labelled and test items in one parallel pass each and write their fingerprints.
+
+    Raises:
+        DataError: with every fault of the set; nothing is written then.
+    """
+    data = session.recipe.data
+    for source in (session.train_source, session.test_source):
+        for note in () if source is None else source.notes:
+            session.reporter.say(f"note: {note}")
+    sets: list[tuple[str, Source, Path, dict[str, Any]]] = [
+        ("train", session.train_source, session.run.fingerprint, inspect_inputs(session))
+    ]
+    if session.test_source is not None:
+        inputs = {
+            **inspect_inputs(session),
+            "data": {"test": session.plain["data"]["test"]},
+            "files": session.test_files,
+        }
+        sets.append(("test", session.test_source, session.run.fingerprint_test, inputs))
+    for name, source, path, inputs in sets:
+        _refuse_stale_training(session, f"inspect/{name}", inputs)
+        found: list[Fingerprint] = []
+
+        def make(source: Source = source, found: list[Fingerprint] = found, path: Path = path) -> None:
+            found.append(audit.check(source, session.recipe.task, data, session.reporter))
+            if session.main:
+                write_json(path, found[0].to_plain())
+                write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
+
+        if session.once(f"inspect/{name}", inputs, make, f"inspect {name}"):
+            for note in found[0].notes:
+                session.reporter.say(f"note: {note}")
+            session.reporter.say(f"inspect {name}: {len(found[0].items)} items, no faults")
+    if session.main and session.run.fingerprint.exists():
+        write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
+
+
+def inspect_inputs(session: Session) -> dict[str, Any]:
+    """Return what the fingerprint of the labelled items depends on."""
+    plain = session.plain
+    return {
+        "task": plain["task"],
+        "data": {key: plain["data"][key] for key in AUDITED},
+        "files": session.train_files,
+    }
+
+
+def split(session: Session) -> None:
+    """Assign every labelled item to a fold, or to the hold-out, and write folds.csv."""
+    inputs = split_inputs(session)
+    _refuse_stale_training(session, "split", inputs)
+
+    def make() -> None:
+        rows = folds.assign(session.fingerprint(), session.recipe.folds)
+        if session.main:
+            folds.write_folds(session.run.folds, rows)
+        sizes = [sum(row.fold == fold for row in rows) for fold in range(session.recipe.folds.count)]
+        held = sum(row.fold < 0 for row in rows)
+        session.reporter.say(f"split: folds of {sizes} items" + (f", {held} held out of all" if held else ""))
+
+    session.once("split", inputs, make, "split")
+
+
+def split_inputs(session: Session) -> dict[str, Any]:
+    """Return what the folds depend on."""
+    return {"folds": session.plain["folds"], "data": digest(inspect_inputs(session))}
+
+
+def _refuse_stale_training(session: Session, unit: str, inputs: dict[str, Any]) -> None:
+    """Refuse to pull the data or the folds from under finished training, unless redo was asked for."""
+    state = session.run.check(unit, inputs)
+    if unit == "inspect/test" or not state.changes or session.redo or not (session.run.root / "members").exists():
+        return
+    raise InputError(
+        f"{'; '.join(state.changes[:4])}, but members were trained with the old",
+        where=session.run.root,
+        fix="choose another --out, or train again with --redo",
+    )
+
+
+def train(session: Session, member: str | None = None, fold: int | None = None) -> None:
+    """Train (or resume) the folds that are not finished."""
+    count = session.recipe.folds.count
+    if fold is not None and not 0 <= fold < count:
+        raise InputError(f"fold {fold} of {count}", where="--fold", fix=f"give 0 to {count - 1}")
+    for name in session.chosen_members(member):
+        for index in range(count) if fold is None else [fold]:
+            _train_fold(session, name, index)
+            session.stop.check(f"{name} fold {index} is finished")
+
+
+def train_inputs(session: Session, name: str) -> dict[str, Any]:
+    """Return what a trained fold depends on, key by key as in the recipe."""
+    member = {key: value for key, value in session.plain["members"][name].items() if key != "predict"}
+    member["train"] = {key: value for key, value in member["train"].items() if key not in ("workers", "save_every")}
+    return {
+        "seed": session.recipe.seed,
+        "members": {name: member},
+        "data": {"normalize": session.recipe.data.normalize},
+        "split": digest(split_inputs(session)),
+    }
+
+
+def _train_fold(session: Session, name: str, fold: int) -> None:
+    from maskwright.data.dataset import preprocess_for
+    from maskwright.data.sampling import sample_seed
+    from maskwright.training.fit import FoldJob, fit_fold
+
+    unit, label, inputs = f"train/{name}/fold{fold}", f"train {name} fold {fold}", train_inputs(session, name)
+    folder = session.run.fold(name, fold)
+    state = session.run.check(unit, inputs)
+    if state.done:
+        session.reporter.say(f"{label}: nothing to do")
+        return
+    if state.changes:
+        if not session.redo:
+            raise InputError(
+                f"{'; '.join(state.changes[:4])}, but {label[6:]} was trained with the old",
+                where=session.run.root,
+                fix="choose another --out, or train again with --redo",
+            )
+        session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
+        if session.main:
+            session.run.forget(unit)
+            session.run.clear(folder)
+    rows, print_ = session.fold_rows(), session.fingerprint()
+    preprocess = preprocess_for(session.recipe.data, print_)
+    job = FoldJob(
+        member=session.recipe.members[name],
+        task=session.recipe.task,
+        source=session.train_source,
+        train_keys=tuple(row.key for row in rows if row.fold not in (fold, -1)),
+        valid_keys=tuple(row.key for row in rows if row.fold == fold),
+        preprocess=preprocess,
+        max_pixels=session.recipe.data.max_pixels,
+        seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
+        metric=session.recipe.decision.metric,
+        recipe_dir=session.recipe_dir,
+        facts={"member": name, "fold": fold, "recipe": recipe_hash(session.recipe), "maskwright": __version__},
+    )
+    if session.main:
+        session.run.begin(unit, inputs)
+    fit_fold(job, folder, session.reporter, session.stop)
+    if session.main:
+        session.run.finish(unit, inputs)
+
+
+def predict(session: Session, member: str | None = None) -> None:
+    """Write out-of-fold, hold-out and test probabilities of the members, item by item."""
+    for name in session.chosen_members(member):
+        _predict_member(session, name)
+
+
+def predict_inputs(session: Session, name: str) -> dict[str, Any]:
+    """Return what a member's stored probabilities depend on."""
+    plain = session.plain
+    return {
+        "members": {name: {"predict": plain["members"][name]["predict"]}},
+        "data": {"test": plain["data"]["test"]},
+        "test_files": session.test_files,
+        "trained": digest(train_inputs(session, name)),
+    }
+
+
+def _predict_member(session: Session, name: str) -> None:
+    unit, label, inputs = f"predict/{name}", f"predict {name}", predict_inputs(session, name)
+    state = session.run.check(unit, inputs)
+    if state.done:
+        session.reporter.say(f"{label}: nothing to do")
+        return
+    untrained = [
+        fold
+        for fold in range(session.recipe.folds.count)
+        if not session.run.check(f"train/{name}/fold{fold}", train_inputs(session, name)).done
+    ]
+    if untrained:
+        raise InputError(
+            f"{name} is not trained yet for folds {untrained}", where=session.run.root, fix="run maskwright train first"
+        )
+    if state.changes:
+        session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
+        session.run.clear(session.run.probabilities(name, "oof").parent)
+    session.run.begin(unit, inputs)
+    rows = session.fold_rows()
+    all_folds = list(range(session.recipe.folds.count))
+    for fold in all_folds:
+        _predict_split(session, name, "oof", [fold], session.train_source, [r.key for r in rows if r.fold == fold])
+    held = [row.key for row in rows if row.fold < 0]
+    if held:
+        _predict_split(session, name, "holdout", all_folds, session.train_source, held)
+    if session.test_source is not None:
+        _predict_split(session, name, "test", all_folds, session.test_source, session.test_source.keys)
+    session.run.finish(unit, inputs)
+
+
+def _predict_split(
+    session: Session, name: str, split_name: Split, fold_list: list[int], source: Source, keys: Sequence[str]
+) -> None:
+    """Predict one set of items with the given folds' models, averaged in one pass."""
+    from maskwright.data.dataset import Preprocess
+    from maskwright.inference.predict import PredictJob, predict_items
+    from maskwright.inference.store import Store
+    from maskwright.models.weights import load_model
+
+    member = session.recipe.members[name]
+    file = f"{member.predict.weights}.safetensors"
+    loaded = [load_model(session.run.fold(name, fold) / file) for fold in fold_list]
+    facts = {"member": name, "split": split_name, "folds": fold_list, "recipe": recipe_hash(session.recipe)}
+    job = PredictJob(
+        predict=member.predict,
+        task=session.recipe.task,
+        source=source,
+        keys=tuple(keys),
+        preprocess=Preprocess.from_plain(loaded[0][1]["preprocess"]),
+        max_pixels=session.recipe.data.max_pixels,
+        facts=facts,
+    )
+    store = Store(session.run.probabilities(name, split_name))
+    made = predict_items([model for model, _ in loaded], job, store, session.reporter, session.stop)
+    if made < len(keys):
+        session.reporter.say(f"predict {name} {split_name}: {len(keys) - made} of {len(keys)} were there already")
