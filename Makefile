@@ -66,5 +66,5 @@ $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/pip
 
 $(BIN)/pip:
 	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 or newer found; install one, or give make PYTHON=/path/to/python" >&2; exit 2; }
-	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "error: $(PYTHON) is older than Python 3.11; give make PYTHON=/path/to/python" >&2; exit 2; }
+	@$(PYTHON) -c '$(NEW_ENOUGH)' || { echo "error: $(PYTHON) is no Python 3.11 or newer; give make PYTHON=/path/to/python" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV)

@@ -173,6 +173,8 @@ def table_keys(path: Path, table: str) -> list[str]:
     Raises:
         SystemExit: the module has no such dict.
     """
+    if not path.exists():
+        raise SystemExit(f"{path.relative_to(ROOT)}: no such file; tell tools/reference.py where {table} went")
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         value = getattr(node, "value", None)
@@ -183,18 +185,18 @@ def table_keys(path: Path, table: str) -> list[str]:
 
 def cli_page() -> str:
     """Return the page of every verb's help text, as a terminal of 100 columns shows it."""
-    import click
-    import typer
+    from typer.testing import CliRunner
 
-    from maskwright.cli.app import app
+    from maskwright.cli.app import VERBS, app
 
-    group = typer.main.get_command(app)
+    runner = CliRunner()
     parts = [NOTE.format(source="the help texts"), "# The command line\n"]
-    with click.Context(group, info_name="maskwright", terminal_width=HELP_WIDTH) as top:
-        parts.append(f"\n```text\n{group.get_help(top).rstrip()}\n```\n")
-        for name, command in getattr(group, "commands", {}).items():
-            with click.Context(command, info_name=name, parent=top, terminal_width=HELP_WIDTH) as context:
-                parts.append(f"\n## maskwright {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
+    for verb in [(), *((name,) for name in VERBS)]:
+        shown = runner.invoke(app, [*verb, "--help"], prog_name="maskwright", env={"COLUMNS": str(HELP_WIDTH)})
+        if shown.exit_code:
+            raise SystemExit(f"maskwright {' '.join(verb)} --help failed: {shown.output}")
+        heading = f"\n## maskwright {verb[0]}\n" if verb else ""
+        parts.append(f"{heading}\n```text\n{shown.output.rstrip()}\n```\n")
     return "".join(parts)
 
 
@@ -203,7 +205,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="docs/reference")
     parser.add_argument("--check", action="store_true", help="change nothing, say what differs")
     check = parser.parse_args().check
-    os.environ.update(NO_COLOR="1", COLUMNS=str(HELP_WIDTH), TERM="dumb")
+    os.environ.update(NO_COLOR="1", TERM="dumb")
     behind = 0
     for name, page in PAGES.items():
         path, new = FOLDER / name, page()

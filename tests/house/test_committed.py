@@ -55,7 +55,9 @@ def test_every_dependency_is_pinned_once_in_order_and_within_its_bounds(root: Pa
     pinned = pins(root)
     assert list(pinned) == sorted(pinned)
     for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-        name, bound, version = re.fullmatch(r"([\w-]+)(>=|==)([\d.]+)", text).groups()
+        parsed = re.fullmatch(r"([\w.-]+)(>=|==)([\d.]+)", text)
+        assert parsed, text
+        name, bound, version = parsed.groups()
         pin = pinned[normal(name)]
         parts = [[int(part) for part in each.split(".")] for each in (pin, version)]
         assert parts[0] == parts[1] if bound == "==" else parts[0] >= parts[1], f"{text}, pinned to {pin}"

@@ -3,16 +3,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
-import typer
+from typer.testing import CliRunner
 
+from maskwright.cli.app import VERBS, app
 from maskwright.core import errors
 from maskwright.core.recipe.load import build, merge, read_yaml
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-COMMAND = re.compile(r"(?:^|`|\| )(?:MASK\w+=\S+ )?maskwright ([^`\n|>]*)", re.MULTILINE)
+COMMAND = re.compile(r"`maskwright ([^`\n]+)`")
+LINE = re.compile(r"^(?:.* -m )?maskwright (.+)", re.MULTILINE)
 SMALLEST = {
     "name": "docs",
     "task": {"kind": "binary", "classes": ["roof"]},
@@ -57,23 +58,19 @@ def test_every_make_target_that_is_named_exists(pages: list[Path], root: Path) -
 
 
 def test_every_command_in_the_pages_is_one_that_the_program_has(pages: list[Path], root: Path) -> None:
-    from maskwright.cli.app import app
-
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    runner = CliRunner()
+    known = {verb: set(re.findall(r"--[a-z-]+", runner.invoke(app, [verb, "--help"]).output)) for verb in VERBS}
     faults = []
     for page in pages:
         if page.name in ("design.md", "cli.md"):
             continue
-        for text in COMMAND.findall(page.read_text(encoding="utf-8")):
-            words = text.split("#")[0].split()
-            verbs = [word for word in words if not word.startswith("-")]
-            if not words or (verbs and not re.fullmatch(r"[a-z]+", verbs[0])):
+        typed = [line for body in fences(page, "sh") for line in LINE.findall(body)]
+        for text in [*typed, *COMMAND.findall(page.read_text(encoding="utf-8"))]:
+            verb, *words = text.split("#")[0].split() or [""]
+            if not re.fullmatch(r"[a-z]+", verb):
                 continue
-            command = group.commands.get(verbs[0]) if verbs else group
-            options = {"--help", "--debug", *(flag for p in (command or group).params for flag in p.opts)}
-            unknown = [word for word in words if word.startswith("--") and word.partition("=")[0] not in options]
-            if command is None or unknown:
+            flags = {word.partition("=")[0] for word in words if word.startswith("--")}
+            if verb not in known or not flags <= known[verb]:
                 faults.append(f"{page.relative_to(root)}: maskwright {text.strip()}")
     assert faults == []
 

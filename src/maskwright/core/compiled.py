@@ -8,14 +8,16 @@ of a run. The wide loads are plain LLVM vectors, so each processor gets its own 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numba
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
+Word: TypeAlias = Any
+"""A uint64 inside a kernel; numba keeps it unsigned where numpy's annotations would not."""
 
 BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 BYTES_OUT = types.Array(types.uint8, 1, "C")
@@ -40,52 +42,62 @@ def kernel(signature: Any) -> Callable[[F], F]:
 
 
 def helper(function: F) -> F:
-    """Compile a small function that kernels call, for whatever types they call it with."""
-    return numba.njit(nogil=True)(function)  # type: ignore[no-any-return]
+    """Compile a small function into the kernels that call it.
+
+    Put in as source, since a call that passes arrays counts references: kernels were 2-8 times slower.
+    """
+    return numba.njit(nogil=True, inline="always")(function)  # type: ignore[no-any-return]
 
 
-def _address(context: Any, builder: Any, kind: Any, array: Any, index: Any, wanted: Any) -> Any:
+def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make an instruction that numba lacks from a function that writes LLVM."""
+    return intrinsic(function)  # type: ignore[no-any-return]
+
+
+def _address(context: Any, builder: Any, kind: Any, place: tuple[Any, Any], wanted: Any) -> Any:
+    array, index = place
     data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), wanted.as_pointer())
 
 
-@intrinsic
+@primitive
 def load8(typing: Any, array: Any, index: Any) -> Any:
-    """Read bytes index..index+7 as a little-endian word: load8(bytes, index) -> uint64.
+    """Read a little-endian word from any address.
 
-    Unchecked, any alignment: the caller keeps index + 8 <= size.
+    In a kernel: load8(bytes, index) -> uint64. Unchecked: the caller keeps index + 8 <= size.
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.load(_address(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
+        return builder.load(_address(context, builder, signature.args[0], args, ir.IntType(64)), align=1)
 
     return types.uint64(array, types.int64), build
 
 
-@intrinsic
+@primitive
 def store8(typing: Any, array: Any, index: Any, word: Any) -> Any:
-    """Write a word to bytes index..index+7, little-endian: store8(bytes, index, word).
+    """Write a little-endian word to any address.
 
-    Unchecked, any alignment: the caller keeps index + 8 <= size.
+    In a kernel: store8(bytes, index, word). Unchecked: the caller keeps index + 8 <= size.
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[2], _address(context, builder, signature.args[0], *args[:2], ir.IntType(64)), align=1)
+        builder.store(args[2], _address(context, builder, signature.args[0], args[:2], ir.IntType(64)), align=1)
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.uint64), build
 
 
-@intrinsic
+@primitive
 def differs64(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """Compare 64 bytes with a value: differs64(bytes, index, value) -> uint64, bit k says bytes[index + k] != value.
+    """Compare 64 bytes from any address with a value, one bit each.
 
-    Unchecked, any alignment: the caller keeps index + 64 <= size.
+    In a kernel: differs64(bytes, index, value) -> uint64, bit k says bytes[index + k] != value.
+    Unchecked: the caller keeps index + 64 <= size.
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = ir.VectorType(ir.IntType(8), 64)
-        found = builder.load(_address(context, builder, signature.args[0], *args[:2], vector), align=1)
+        found = builder.load(_address(context, builder, signature.args[0], args[:2], vector), align=1)
         single = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
         lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
         wanted = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
@@ -94,9 +106,45 @@ def differs64(typing: Any, array: Any, index: Any, value: Any) -> Any:
     return types.uint64(array, types.int64, types.uint8), build
 
 
-@intrinsic
+@primitive
+def changes64(typing: Any, array: Any, index: Any) -> Any:
+    """Compare each of 64 bytes with the byte before it, one bit each.
+
+    In a kernel: changes64(bytes, index) -> uint64, bit k says bytes[index + k] != bytes[index + k - 1].
+    Unchecked: the caller keeps 1 <= index and index + 64 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, kind = ir.VectorType(ir.IntType(8), 64), signature.args[0]
+        before = builder.sub(args[1], ir.Constant(ir.IntType(64), 1))
+        old, new = (
+            builder.load(_address(context, builder, kind, (args[0], place), vector), align=1)
+            for place in (before, args[1])
+        )
+        return builder.bitcast(builder.icmp_unsigned("!=", old, new), ir.IntType(64))
+
+    return types.uint64(array, types.int64), build
+
+
+@primitive
+def ones(typing: Any, bits: Any) -> Any:
+    """Count the set bits.
+
+    In a kernel: ones(word) -> int64 0..64.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.uint64), build
+
+
+@primitive
 def lowest(typing: Any, bits: Any) -> Any:
-    """Return the number of the lowest set bit: lowest(uint64) -> int64 0..63, 64 when there is none."""
+    """Count the zeros below the lowest set bit.
+
+    In a kernel: lowest(word) -> int64 0..63, 64 for a word of zeros.
+    """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))

@@ -8,8 +8,8 @@ often not written anywhere; `guess_order` finds it from shapes that are not squa
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ Numbers = NDArray[np.int64]
 
 EMPTY = ("", "-1")
 """Texts that usually stand for a mask without pixels."""
+SURE = 0.1
+"""Confidence of a guess below which a user should be asked; right guesses measured .40 (Kampala
+buildings, by image) and .82 (DSB 2018 nuclei, by shape), 2026-11-21."""
+_LOOKED_AT = 48
+_MOST_PIXELS = 64_000_000
 _TOKEN = re.compile(r"[^ \t-\r]+")
 _FIRST_ROOM = 1 << 12
 
@@ -133,6 +138,95 @@ def paint(starts: Numbers, lengths: Numbers, shape: Shape, order: Order = "row",
     return _painted(_checked(both, shape, 0, where), shape, order)
 
 
+class OrderGuess(NamedTuple):
+    """What guess_order found: the order, how clear it was (0: not at all .. 1), and why, in words."""
+
+    order: Order
+    confidence: float
+    reason: str
+
+
+def guess_order(
+    texts: Sequence[str],
+    shapes: Sequence[Shape],
+    base: int = 1,
+    empty: Sequence[str] = EMPTY,
+    image: Callable[[int], NDArray[Any]] | None = None,
+) -> OrderGuess:
+    """Say in which order run lengths were written, by decoding some of them in both.
+
+    A mask that is not square comes out torn in the wrong order, so the order with the shorter outlines
+    is right. A square one only comes out transposed, equally smooth: then the order whose outlines lie
+    on the stronger edges of the image is right, if images are given.
+
+    Args:
+        texts: run lengths; those that cannot be read are passed over, the audit names them.
+        shapes: (H, W) of each text's mask.
+        base: number of the first pixel.
+        empty: texts that stand for no foreground.
+        image: given an index into texts, reads its image, (H, W) or (H, W, B) of numbers.
+
+    Returns:
+        the order, its confidence and the reason; column (Kaggle's) with confidence 0 if nothing tells.
+    """
+    items = [(index, shape) for index, shape in enumerate(shapes) if texts[index].strip() not in empty]
+    oblong = [item for item in items if item[1][0] != item[1][1]]
+    row = column = 0.0
+    for index, shape in _spread(oblong):
+        for_row, for_column = _both(texts[index], shape, base, empty)
+        row, column = row + _outline(for_row), column + _outline(for_column)
+    if row != column:
+        return _guess(column, row, f"outlines of {len(_spread(oblong))} masks that are not square are shorter")
+    if image is None:
+        return OrderGuess("column", 0.0, "nothing tells: no mask is oblong, and images were not looked at")
+    for index, shape in _spread(items):
+        for_row, for_column = _both(texts[index], shape, base, empty)
+        pixels = image(index)
+        row, column = row + _on_edges(for_row, pixels), column + _on_edges(for_column, pixels)
+    if row == column:
+        return OrderGuess("column", 0.0, "nothing tells: masks look alike in both orders")
+    return _guess(row, column, f"outlines of {len(_spread(items))} masks lie on stronger image edges")
+
+
+def _guess(row: float, column: float, reason: str) -> OrderGuess:
+    high, low = max(row, column), min(row, column)
+    order: Order = "row" if row > column else "column"
+    return OrderGuess(order, (high - low) / (high + low), f"{reason} in {order} order, {high:.3g} to {low:.3g}")
+
+
+def _spread(items: Sequence[tuple[int, Shape]]) -> list[tuple[int, Shape]]:
+    """Pick some items evenly: enough to tell, few enough to wait for."""
+    count = min(len(items), _LOOKED_AT)
+    picked = [items[index * len(items) // count] for index in range(count)]
+    pixels = np.cumsum([height * width for _, (height, width) in picked])
+    return picked[: max(1, int(np.searchsorted(pixels, _MOST_PIXELS)))]
+
+
+def _both(text: str, shape: Shape, base: int, empty: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    try:
+        found = _parse(text, shape, base, empty, "")
+    except InputError:
+        found = np.empty(0, np.int64)
+    return _painted(found, shape, "row"), _painted(found, shape, "column")
+
+
+def _outline(mask: NDArray[np.uint8]) -> float:
+    """Return the length of all outlines inside a mask, in pixel sides."""
+    return float(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1]))
+
+
+def _on_edges(mask: NDArray[np.uint8], image: NDArray[Any]) -> float:
+    """Return how many times steeper an image is across a mask's outlines than on average; 0 without outlines."""
+    grey = np.asarray(image).reshape(*mask.shape, -1).mean(axis=2, dtype=np.float32)
+    across = steep = total = 0.0
+    for axis in (0, 1):
+        step = np.abs(np.diff(grey, axis=axis))
+        crossed = np.diff(mask, axis=axis) != 0
+        across, steep, total = across + crossed.sum(), steep + step[crossed].sum(), total + step.sum(dtype=np.float64)
+    sides = 2 * grey.size - sum(grey.shape)
+    return float(steep / across / (total / sides)) if across and total else 0.0
+
+
 def _edges(mask: Mask, order: Order) -> Numbers:
     """Return where runs start and end in turn, int64 (2 N,)."""
     from maskwright.core import rle_kernels as kernels
@@ -184,7 +278,7 @@ def _parse(text: str, shape: Shape, base: int, empty: Sequence[str], where: str)
 
     assert base in (0, 1), base
     assert min(shape) >= 1, shape
-    if len(text) <= 64 and text.strip() in empty:
+    if text.strip() in empty:
         return np.empty(0, np.int64)
     try:
         raw = text.encode("ascii")

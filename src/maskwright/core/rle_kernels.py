@@ -7,14 +7,18 @@ return a status that rle.py puts into words, and only runs that were checked are
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import types
+from numpy.typing import NDArray
 
 from maskwright.core.compiled import (
     BYTES,
     BYTES_OUT,
     NUMBERS,
     NUMBERS_OUT,
+    Word,
     differs64,
     helper,
     kernel,
@@ -22,6 +26,9 @@ from maskwright.core.compiled import (
     lowest,
     store8,
 )
+
+Bytes = NDArray[np.uint8]
+Numbers = NDArray[np.int64]
 
 FINE, NOT_A_NUMBER, TOO_MANY, BEFORE, NO_LENGTH, PAST_END, UNSORTED = range(7)
 LARGEST = 10**17
@@ -41,7 +48,7 @@ _EIGHT_DIGITS = 10**8
 
 
 @helper
-def _bits(flat, index, count):  # type: ignore[no-untyped-def]
+def _bits(flat: Bytes, index: int, count: int) -> Word:
     """Return which of `count` (up to 64) pixels from `index` are set, one bit each."""
     if index + 64 <= flat.size:
         bits = differs64(flat, index, 0)
@@ -54,7 +61,7 @@ def _bits(flat, index, count):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _append(change, index, edges, count):  # type: ignore[no-untyped-def]
+def _append(change: Word, index: int, edges: Numbers, count: int) -> int:
     """Append the place of every set bit while there is room; return the count as if there were."""
     while change != 0:
         if count < edges.size:
@@ -65,7 +72,7 @@ def _append(change, index, edges, count):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.int64(BYTES, NUMBERS_OUT))
-def row_edges(flat, edges):  # type: ignore[no-untyped-def]
+def row_edges(flat: Bytes, edges: Numbers) -> int:
     """Find the edges of a mask in row order; return how many there are, which may be more than fit."""
     size, count, index = flat.size, 0, 0
     carry = np.uint64(0)
@@ -79,7 +86,7 @@ def row_edges(flat, edges):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _deal(change, row, col, height, offsets, edges):  # type: ignore[no-untyped-def]
+def _deal(change: Word, row: int, col: int, height: int, offsets: Numbers, edges: Numbers) -> None:
     """Give every set bit to its column: count it, and note its place if there is a list for it."""
     while change != 0:
         here = col + lowest(change)
@@ -90,7 +97,7 @@ def _deal(change, row, col, height, offsets, edges):  # type: ignore[no-untyped-
 
 
 @kernel(types.void(BYTES, types.int64, NUMBERS_OUT, NUMBERS_OUT))
-def column_edges(flat, width, offsets, edges):  # type: ignore[no-untyped-def]
+def column_edges(flat: Bytes, width: int, offsets: Numbers, edges: Numbers) -> None:
     """Find the edges of a mask in column order, the one at the very end left out.
 
     Args:
@@ -118,7 +125,7 @@ def column_edges(flat, width, offsets, edges):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _put8(text, at, value, whole):  # type: ignore[no-untyped-def]
+def _put8(text: Bytes, at: int, value: Word, whole: bool) -> int:
     """Write a number below 10^8, with leading zeros if `whole`; return the place after it.
 
     Splits into halves by multiplication: 5243 / 2^19 is 1/100 and 103 / 2^10 is 1/10, exact in range.
@@ -135,7 +142,7 @@ def _put8(text, at, value, whole):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _put(text, at, value):  # type: ignore[no-untyped-def]
+def _put(text: Bytes, at: int, value: int) -> int:
     """Write a number up to LARGEST; return the place after it."""
     if value < _EIGHT_DIGITS:
         return _put8(text, at, np.uint64(value), False)
@@ -149,7 +156,7 @@ def _put(text, at, value):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.int64(NUMBERS, types.int64, BYTES_OUT))
-def write_edges(edges, base, text):  # type: ignore[no-untyped-def]
+def write_edges(edges: Numbers, base: int, text: Bytes) -> int:
     """Write edges as start and length, a space after each number; return the bytes written.
 
     Args:
@@ -168,7 +175,7 @@ def write_edges(edges, base, text):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _eight(digits):  # type: ignore[no-untyped-def]
+def _eight(digits: Word) -> Any:
     """Return the number that eight digits 0..9 stand for, the first in the lowest byte."""
     pairs = (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
     fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
@@ -176,12 +183,12 @@ def _eight(digits):  # type: ignore[no-untyped-def]
 
 
 @helper
-def _is_space(byte):  # type: ignore[no-untyped-def]
+def _is_space(byte: int) -> bool:
     return byte == _SPACE or 9 <= byte <= 13
 
 
 @kernel(types.UniTuple(types.int64, 3)(BYTES, NUMBERS_OUT))
-def parse_numbers(text, numbers):  # type: ignore[no-untyped-def]
+def parse_numbers(text: Bytes, numbers: Numbers) -> tuple[int, int, int]:
     """Read whole numbers between white space; return status, count, and the byte it stopped at.
 
     Args:
@@ -214,7 +221,7 @@ def parse_numbers(text, numbers):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.UniTuple(types.int64, 2)(NUMBERS_OUT, types.int64, types.int64))
-def check_runs(runs, base, pixels):  # type: ignore[no-untyped-def]
+def check_runs(runs: Numbers, base: int, pixels: int) -> tuple[int, int]:
     """Take `base` off the starts and check every run; return status and the run it is about.
 
     UNSORTED, returned when nothing else is wrong, means that some run starts before its forerunner ends.
@@ -236,14 +243,14 @@ def check_runs(runs, base, pixels):  # type: ignore[no-untyped-def]
 
 
 @kernel(types.void(NUMBERS, BYTES_OUT))
-def paint_rows(runs, flat):  # type: ignore[no-untyped-def]
+def paint_rows(runs: Numbers, flat: Bytes) -> None:
     """Set the pixels of checked runs in row order; others stay as they are."""
     for index in range(0, runs.size, 2):
         flat[runs[index] : runs[index] + runs[index + 1]] = 1
 
 
 @kernel(types.void(NUMBERS, types.int64, BYTES_OUT))
-def paint_columns(runs, width, flat):  # type: ignore[no-untyped-def]
+def paint_columns(runs: Numbers, width: int, flat: Bytes) -> None:
     """Paint checked runs in column order on a mask of zeros.
 
     Marks where a column changes, then carries each row's state down: strided writes of every pixel

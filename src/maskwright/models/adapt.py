@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -131,8 +131,37 @@ def freeze_unused(model: SegModel, bands: int) -> list[str]:
             parameter.requires_grad_(False)
             idle.append(name)
         parameter.grad = None
-    with torch.no_grad():
-        for name, buffer in model.named_buffers():
-            buffer.copy_(buffers[name])
+    _put_back(model, buffers)
     model.train(training)
     return idle
+
+
+def needs_two(model: SegModel, bands: int, crop: tuple[int, int] | None) -> bool:
+    """Say whether a batch of one sample cannot be trained on, as batch norm meets a map of one pixel.
+
+    Args:
+        model: on any device; left as it was.
+        bands: C of its input.
+        crop: (height, width) in pixels of the training windows; None: whole images, taken as 512 x 512.
+    """
+    training = model.training
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    device = next(model.parameters()).device
+    model.train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(torch.zeros(1, bands, *(crop or (512, 512)), device=device))
+    except ValueError as error:
+        if "more than 1 value per channel" in str(error):
+            return True
+        raise
+    finally:
+        model.train(training)
+        _put_back(model, buffers)
+    return False
+
+
+@torch.no_grad()
+def _put_back(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])

@@ -140,9 +140,10 @@ def _texts(lines: Sequence[_Line], block: RleCsvOutput, task: Task, label_of: La
 
 
 def _mask(label: NDArray[np.uint8], plane: int, task: Task) -> NDArray[np.uint8]:
-    if task.kind == "multilabel":
-        return label[plane]
-    return label if task.kind == "binary" else (label == plane).view(np.uint8)
+    if task.kind == "binary":
+        return label
+    mask: NDArray[np.uint8] = label[plane] if task.kind == "multilabel" else (label == plane).view(np.uint8)
+    return mask
 
 
 def _encoded(mask: NDArray[np.uint8], block: RleCsvOutput) -> list[str]:

@@ -52,7 +52,7 @@ def _devices() -> list[tuple[str, str]]:
         import torch
     except (ImportError, OSError) as error:
         return [("torch", f"does not import: {error}")]
-    from maskwright.training.precision import choose_precision
+    from maskwright.training.precision import has_bf16
 
     rows = [("cpu cores", str(os.cpu_count())), ("torch threads", str(torch.get_num_threads()))]
     if torch.cuda.is_available():
@@ -61,5 +61,6 @@ def _devices() -> list[tuple[str, str]]:
             rows.append((f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"))
     else:
         rows.append(("cuda", "none; training runs on the CPU"))
-    rows.append(("precision: auto means", choose_precision("auto")))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows.append(("precision: auto means", "bf16" if has_bf16(device) else "fp32"))
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ class Mark:
     label: str
     y: float | None = None
     quiet: bool = False
+    left: bool | None = None
+    """On which side of the line the words stand; None: where there is more room."""
+    high: bool = False
+    """Put the words at the top; else at the bottom, where curves with a peak leave room."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,8 @@ def _finite(line: Line, positive: bool) -> NDArray[np.float64]:
     points = points[np.isfinite(points).all(axis=1) & ((points[:, 1] > 0) | (not positive))]
     if len(points) <= _POINTS:
         return points
-    return points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
+    thinned: NDArray[np.float64] = points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
+    return thinned
 
 
 def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64]) -> Markup:
@@ -153,9 +158,9 @@ def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64]) -> Markup:
 def _mark(frame: _Frame, mark: Mark) -> Markup:
     x = frame.x(mark.x)
     quiet = " quiet" if mark.quiet else ""
-    left = x > (frame.right + _LEFT) / 2
+    left = x > (frame.right + _LEFT) / 2 if mark.left is None else mark.left
     side, gap = (" end", -5) if left else ("", 5)
-    height = frame.bottom - (22 if mark.quiet else 8)
+    height = _TOP + 9 if mark.high else frame.bottom - (22 if mark.quiet else 8)
     parts = [f'<line class="mark{quiet}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{frame.bottom}"/>']
     parts.append(f'<text class="said{quiet}{side}" x="{x + gap:.1f}" y="{height:.1f}">{text(mark.label)}</text>')
     if mark.y is not None and math.isfinite(mark.y):
@@ -163,26 +168,32 @@ def _mark(frame: _Frame, mark: Mark) -> Markup:
     return "".join(parts)
 
 
-def legend(entries: Sequence[tuple[str, int, bool]]) -> Markup:
-    """Return the legend of line charts: name, series number, dashed."""
+def legend(entries: Sequence[tuple[str, int | None, bool]]) -> Markup:
+    """Return the legend of line charts: name, series number (None: a remark on all), dashed."""
     items = []
     for label, series, dashed in entries:
-        style = f"s{series % SERIES}" + (" dashed" if dashed else "")
-        key = f'<svg viewBox="0 0 22 8" aria-hidden="true"><line class="line {style}" x1="0" x2="22" y1="4" y2="4"/></svg>'
-        items.append(f"<li>{key}{text(label)}</li>")
+        style = f"s{SERIES - 1 if series is None else series % SERIES}"
+        mark = f"line {style}{' dashed' * dashed}"
+        key = f'<svg viewBox="0 0 22 8" aria-hidden="true"><line class="{mark}" x1="1" x2="21" y1="4" y2="4"/></svg>'
+        points = "" if series is None else f' data-series="{style}" tabindex="0"'
+        items.append(f"<li{points}>{key}{text(label)}</li>")
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
 def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
-    """Draw how many values of 0..1 fall into each of `bins` equal steps, with the median marked."""
+    """Draw how many values of 0..1 fall into each of `bins` equal steps, with the median marked.
+
+    The scale begins at 0, or at a tenth below the least value if that is above one half.
+    """
     numbers = np.asarray(values, np.float64)
     numbers = numbers[np.isfinite(numbers)].clip(0, 1)
     if not len(numbers):
         return f'<p class="empty">{text(axes.title)}: nothing was recorded.</p>'
-    heights, edges = np.histogram(numbers, bins=bins, range=(0, 1))
+    least = float(numbers.min())
+    start = min(math.floor(10 * least) / 10, 0.9) if least > 0.5 else 0.0
+    heights, edges = np.histogram(numbers, bins=bins, range=(start, 1))
     top = float(heights.max())
-    frame = _Frame(axes, np.array([0.0, 1.0]), np.array([0.0, top]))
-    frame.x_low, frame.x_high, frame.y_low, frame.y_high = 0.0, 1.0, 0.0, top * 1.12
+    frame = _Frame(replace(axes, x_range=(start, 1.0), y_range=(0.0, top * 1.18)), numbers, heights)
     parts = []
     for height, low, high in zip(heights, edges[:-1], edges[1:], strict=True):
         x, width, y = frame.x(low) + 0.75, frame.x(high) - frame.x(low) - 1.5, frame.y(height)
@@ -192,7 +203,7 @@ def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
             f"<title>{text(said)}</title></rect>"
         )
     middle = float(np.median(numbers))
-    return frame.wrap("".join(parts) + _mark(frame, Mark(middle, f"median {middle:.3f}")))
+    return frame.wrap("".join(parts) + _mark(frame, Mark(middle, f"median {middle:.3f}", high=True)))
 
 
 def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
@@ -284,7 +295,4 @@ def _padded(values: NDArray[np.float64], share_of_span: float, least: float = 0.
 
 
 def _svg(width: int, height: int, title: str, body: Markup) -> Markup:
-    return (
-        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">'
-        f"{body}</svg>"
-    )
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{body}</svg>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from maskwright.output.report.charts import Axes, Line, Mark, legend, line_chart
@@ -11,6 +12,7 @@ from maskwright.output.report.markup import (
     Markup,
     bar,
     name,
+    named,
     plural,
     score,
     signed,
@@ -19,7 +21,7 @@ from maskwright.output.report.markup import (
     text,
     value_colours,
 )
-from maskwright.output.report.pictures import FALSE_NEGATIVE, FALSE_POSITIVE, WRONG_CLASS, data_uri
+from maskwright.output.report.pictures import data_uri, error_kinds
 from maskwright.output.report.sections import metric_title
 
 PICTURE_BUDGET = 6_000_000
@@ -37,11 +39,10 @@ def _members(facts: ReportFacts) -> Markup:
     metric = metric_title(facts.headline.metric)
     columns = [Column("member"), Column("model"), Column(f"own {metric}", True, "out-of-fold, nothing tuned")]
     columns += [Column("weight", True), Column("")]
-    rows = [
-        [name(row.name), f"{text(row.architecture)} <small>{text(row.encoder)}</small>", score(row.score)]
-        + [f"{row.weight:.3f}", bar(row.weight)]
-        for row in facts.decision.members
-    ]
+    rows = []
+    for row in facts.decision.members:
+        model = f"{text(row.architecture)} <small>{text(row.encoder)}</small>"
+        rows.append([name(row.name), model, score(row.score), f"{row.weight:.3f}", bar(row.weight)])
     return table("Members of the ensemble", columns, rows)
 
 
@@ -67,21 +68,21 @@ def _thresholds(facts: ReportFacts) -> Markup:
         plain = "The thresholds were given, not chosen." if facts.decision.rule != "argmax" else said
         return f"<h3>Thresholds</h3><p>{plain}</p>"
     metric = metric_title(facts.headline.metric)
-    body = "".join(_threshold(curve, metric, len(curves) == 1) for curve in curves)
-    return f'<h3>Thresholds</h3><div class="charts{" single" * (len(curves) == 1)}">{body}</div>'
+    body = "".join(_threshold(curve, metric) for curve in curves)
+    return f'<h3>Thresholds</h3><div class="charts">{body}</div>'
 
 
-def _threshold(curve: ThresholdCurve, metric: str, alone: bool) -> Markup:
-    near = {x: y for x, y in zip(curve.thresholds, curve.scores, strict=True)}
+def _threshold(curve: ThresholdCurve, metric: str) -> Markup:
+    near = dict(zip(curve.thresholds, curve.scores, strict=True))
     at = min(near, key=lambda x: abs(x - curve.chosen)) if near else curve.chosen
-    marks = [Mark(curve.chosen, f"{curve.chosen:.3g} in force", near.get(at))]
+    below = 0.25 < curve.chosen < curve.fixed  # words stand on the sides that look away from each other
+    marks = [Mark(curve.chosen, f"{curve.chosen:.3g} in force", near.get(at), left=below or curve.chosen > 0.75)]
     if abs(curve.chosen - curve.fixed) > 1e-9:
-        marks.insert(0, Mark(curve.fixed, f"{curve.fixed:g} plain", quiet=True))
+        marks.insert(0, Mark(curve.fixed, f"{curve.fixed:g} plain", quiet=True, left=curve.chosen > curve.fixed))
     axes = Axes(
         f"{metric} of {curve.plane} at each threshold",
         "threshold on probability",
         metric,
-        width=720 if alone else 380,
         x_range=(0.0, 1.0),
     )
     chart = line_chart([Line(curve.plane, curve.thresholds, curve.scores)], axes, marks)
@@ -101,27 +102,27 @@ def _member(curves: Sequence[Curve], metric: str) -> Markup:
     member = curves[0].member
     losses, scores, rates = [], [], []
     for curve in curves:
-        epochs = [row.epoch for row in curve.rows]
+        at = [row.epoch for row in curve.rows]
         fold = f"fold {curve.fold}"
-        losses.append(Line(f"{fold}, training", epochs, [row.train_loss for row in curve.rows], curve.fold))
-        held = [(row.epoch, row.valid_loss) for row in curve.rows if row.valid_loss is not None]
-        if held:
-            losses.append(Line(f"{fold}, validation", *zip(*held, strict=True), curve.fold, dashed=True))
-        scored = [(row.epoch, row.metric) for row in curve.rows if row.metric is not None]
-        if scored:
-            scores.append(Line(fold, *zip(*scored, strict=True), curve.fold))
-        rates.append(Line(fold, epochs, [row.lr for row in curve.rows], curve.fold))
+        losses.append(Line(f"{fold}, training", at, [row.train_loss for row in curve.rows], curve.fold))
+        held = [math.nan if row.valid_loss is None else row.valid_loss for row in curve.rows]
+        losses.append(Line(f"{fold}, validation", at, held, curve.fold, dashed=True))
+        scores.append(
+            Line(fold, at, [math.nan if row.metric is None else row.metric for row in curve.rows], curve.fold)
+        )
+        rates.append(Line(fold, at, [row.lr for row in curve.rows], curve.fold))
     charts = [
         line_chart(losses, Axes(f"Loss of {member}", "epoch", "loss", whole_x=True, log_y=True)),
         line_chart(scores, Axes(f"Validation score of {member}", "epoch", f"validation {metric}", whole_x=True)),
         line_chart(rates, Axes(f"Learning rate of {member}", "epoch", "learning rate", whole_x=True)),
     ]
+    entries: list[tuple[str, int | None, bool]]
     entries = [(f"fold {curve.fold}", curve.fold, False) for curve in curves[:_LEGEND_FOLDS]]
-    if any(line.dashed for line in losses):
-        entries.append(("dashed: validation loss", -1, True))
+    if any(row.valid_loss is not None for curve in curves for row in curve.rows):
+        entries.append(("loss on validation", None, True))
     body = "".join(f"<figure>{chart}</figure>" for chart in charts)
-    epochs = max(len(curve.rows) for curve in curves)
-    return f'<h3>{name(member)} <small>{plural(epochs, "epoch")}</small></h3>{legend(entries)}<div class="charts">{body}</div>'
+    said = plural(max(len(curve.rows) for curve in curves), "epoch")
+    return f'<h3>{name(member)} <small>{said}</small></h3>{legend(entries)}<div class="charts">{body}</div>'
 
 
 def cases(facts: ReportFacts) -> Markup:
@@ -174,16 +175,14 @@ def _case(case: Case, metric: str, budget: int) -> Markup:
 
 def _legend(facts: ReportFacts) -> Markup:
     task = facts.task
-    kinds = [("too much", FALSE_POSITIVE), ("missed", FALSE_NEGATIVE), ("wrong class", WRONG_CLASS)]
-    kinds = kinds[:2] if task.kind == "binary" else kinds
-    entries = [(swatch("#" + bytes(tone).hex()), label) for label, tone in kinds]
+    entries = [(swatch("#" + bytes(tone).hex()), label) for label, tone in error_kinds(task)]
     hatch = '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="#686868"/>'
     hatch += '<path d="M0 6 6 0M2 12 12 2M8 12l4-4" stroke="#a8a8a8" stroke-width="2.4"/></svg>'
     entries.append((hatch, "does not count"))
     errors = "".join(f"<li>{key}{label}</li>" for key, label in entries)
     fills = value_colours(task)[-task.planes :]
-    named = zip(fills, task.plane_names, strict=True)
-    classes = "".join(f"<li>{swatch(fill)}{name(label)}</li>" for fill, label in named)
+    pairs = zip(fills, task.plane_names, strict=True)
+    classes = "".join(f"<li>{named(fill, label)}</li>" for fill, label in pairs)
     return (
         f'<div class="keys"><ul class="legend"><li class="of">Errors</li>{errors}<li>grey: right</li></ul>'
         f'<ul class="legend"><li class="of">Truth and answer</li>{classes}</ul></div>'

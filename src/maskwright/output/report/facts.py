@@ -83,8 +83,8 @@ class FoldFacts:
     fold: int
     items: int
     groups: int
-    foreground: float
-    """Share of valid pixels that are not background, 0..1."""
+    foreground: float | None = None
+    """Share of valid pixels that are not background, 0..1; None where the task has no background."""
     score: float | None = None
     """Score of the final answer on this fold, if known."""
 

@@ -98,14 +98,12 @@ def _number(column: Column) -> str:
     return ' class="number"' if column.number else ""
 
 
-def bar(value: float, fill: str = "", title: str = "") -> Markup:
-    """Return a small horizontal bar for a share of 0..1; `fill` is a colour or empty for the accent."""
+def bar(value: float) -> Markup:
+    """Return a small horizontal bar for a share of 0..1; nan is an empty one."""
     width = 0.0 if not math.isfinite(value) else 100 * min(max(value, 0.0), 1.0)
-    paint = f' fill="{fill}"' if fill else ""
-    tip = f"<title>{text(title)}</title>" if title else ""
     return (
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        f'{tip}<rect class="track" width="100" height="8"/><rect class="fill" width="{width:.2f}" height="8"{paint}/>'
+        f'<rect class="track" width="100" height="8"/><rect class="fill" width="{width:.2f}" height="8"/>'
         "</svg>"
     )
 
@@ -115,6 +113,11 @@ def swatch(fill: str) -> Markup:
     return (
         f'<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="{fill}"/></svg>'
     )
+
+
+def named(fill: str, raw: object) -> Markup:
+    """Return a class: its colour and its name, kept together."""
+    return f'<span class="named">{swatch(fill)}{name(raw)}</span>'
 
 
 def value_colours(task: Task) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ SIDE = 384
 _WORK_SIDE = 1536
 """Larger items are thinned to about this side before anything is drawn; four times SIDE keeps thin errors visible."""
 _PERCENTILES = (2.0, 98.0)
+_DARK, _BRIGHT, _MOST_GAIN = 96.0, 190.0, 8.0
 FALSE_POSITIVE = (226, 55, 44)
 FALSE_NEGATIVE = (38, 110, 230)
 WRONG_CLASS = (214, 60, 205)
@@ -30,15 +31,15 @@ def thumbnail(
     """Return an image as uint8 RGB (H, W, 3) of the same size.
 
     Args:
-        image: (H, W, B); uint8 is taken as it is, any other type is stretched from the 2nd to the 98th
-            percentile of its finite valid pixels, the shown bands together.
+        image: (H, W, B); uint8 is taken as it is (only a very dark one is brightened), any other type is
+            stretched from the 2nd to the 98th percentile of its finite valid pixels, the shown bands together.
         valid: bool (H, W); other pixels do not steer the stretch.
         bands: 0-based bands to show as red, green, blue; None: the first three, or the first one as grey.
     """
     picked = list(bands) if bands is not None else ([0, 1, 2] if image.shape[2] >= 3 else [0, 0, 0])
     shown = image[..., picked]
     if shown.dtype == np.uint8:
-        return np.ascontiguousarray(shown)
+        return _lifted(np.ascontiguousarray(shown))
     values = shown.astype(np.float32)
     usable = np.isfinite(values)
     if valid is not None:
@@ -48,8 +49,17 @@ def thumbnail(
         return np.zeros(values.shape, np.uint8)
     low, high = np.percentile(sample[:: max(1, sample.size // 1_000_000)], _PERCENTILES)
     scale = 255.0 / max(float(high - low), 1e-12)
-    stretched = np.nan_to_num((values - low) * scale, nan=0.0, posinf=255.0, neginf=0.0)
-    return stretched.clip(0, 255).round().astype(np.uint8)
+    stretched = np.nan_to_num((values - low) * scale, nan=0.0, posinf=255.0, neginf=0.0).clip(0, 255)
+    return np.asarray(stretched.round(), np.uint8)
+
+
+def _lifted(picture: Rgb) -> Rgb:
+    """Brighten a picture that has next to nothing above a third of the range."""
+    high = float(np.percentile(picture[:: max(1, picture.shape[0] // 512)], 99.5))
+    if high >= _DARK:
+        return picture
+    gain = min(_MOST_GAIN, _BRIGHT / max(high, 1.0))
+    return (picture * np.float32(gain)).clip(0, 255).astype(np.uint8)
 
 
 def colour(label: NDArray[np.uint8], task: Task) -> Rgb:
@@ -60,13 +70,14 @@ def colour(label: NDArray[np.uint8], task: Task) -> Rgb:
         task: gives the palette; where nothing is, black.
     """
     if task.kind == "multiclass":
-        return np.take(task.palette, label, axis=0)
+        painted: Rgb = task.palette[label]
+        return painted
     planes = label[None] if task.kind == "binary" else label
     total = np.zeros((*planes.shape[1:], 3), np.float32)
     for plane, row in zip(planes, task.palette.astype(np.float32), strict=True):
         total += plane[..., None].astype(np.float32) * row
     depth = np.maximum(planes.sum(axis=0, dtype=np.float32), 1.0)
-    return (total / depth[..., None]).round().astype(np.uint8)
+    return np.asarray((total / depth[..., None]).round(), np.uint8)
 
 
 def overlay(image: Rgb, label: NDArray[np.uint8], task: Task, strength: float = 0.5) -> Rgb:
@@ -108,12 +119,12 @@ def error_map(
     extra, missed, wrong = errors(truth, predicted, task)
     grey = _grey(image)
     lit = foreground(truth, task)[..., None] if _has_background(task) else np.ones((*valid.shape, 1), bool)
-    base = np.where(lit, 70 + 0.6 * grey, 16 + 0.38 * grey)
+    base = np.where(lit, 70 + 0.6 * grey, 16 + 0.38 * grey).repeat(3, axis=2)
     for where, tone in ((extra, FALSE_POSITIVE), (missed, FALSE_NEGATIVE), (wrong, WRONG_CLASS)):
         base[where] = 0.12 * base[where] + 0.88 * np.array(tone, np.float32)
     period = max(4, round(max(valid.shape) / 48))
-    rows, cols = np.indices(valid.shape, sparse=True)
-    stripe = ((rows + cols) % period) * 3 < period
+    diagonal = np.arange(valid.shape[0])[:, None] + np.arange(valid.shape[1])
+    stripe = (diagonal % period) * 3 < period
     hatch = np.where(stripe, 168, 104).astype(np.float32)[..., None]
     return np.where(valid[..., None], base, 0.3 * grey + 0.7 * hatch).round().astype(np.uint8)
 
@@ -132,10 +143,22 @@ def errors(
     return differs & (truth == 0), differs & (predicted == 0), differs & (truth > 0) & (predicted > 0)
 
 
+def error_kinds(task: Task) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+    """Return the kinds of error a task can have, in words, with their colours."""
+    kinds = (("too much", FALSE_POSITIVE), ("missed", FALSE_NEGATIVE), ("wrong class", WRONG_CLASS))
+    if task.kind == "binary":
+        return kinds[:2]
+    return (
+        (*kinds[:2], ("both in one pixel", WRONG_CLASS))
+        if task.kind == "multilabel"
+        else (kinds if _has_background(task) else kinds[2:])
+    )
+
+
 def foreground(label: NDArray[np.uint8], task: Task) -> NDArray[np.bool_]:
     """Say where something is, bool (H, W); everywhere, if the task has no background class."""
     if task.kind == "multilabel":
-        return label.any(axis=0)
+        return np.asarray(label.any(axis=0))
     return label > 0 if _has_background(task) else np.ones(label.shape, bool)
 
 
@@ -163,12 +186,12 @@ def make_case(
     valid = np.ones(image.shape[:2], bool) if valid is None else valid[::step, ::step]
     base = thumbnail(image, valid)
     strength = 0.5 if _has_background(task) else 0.65
-    shown = [base, overlay(base, predicted, task, strength)]
-    if truth is not None:
-        truth = truth[..., ::step, ::step]
-        shown += [overlay(base, truth, task, strength), error_map(base, truth, predicted, valid, task)]
-    small = [shrink(picture) for picture in shown]
-    return Case(key, score, *small[:2], *small[2:], note=note)
+    answer = shrink(overlay(base, predicted, task, strength))
+    if truth is None:
+        return Case(key, score, shrink(base), answer, note=note)
+    truth = truth[..., ::step, ::step]
+    error = error_map(base, truth, predicted, valid, task)
+    return Case(key, score, shrink(base), answer, shrink(overlay(base, truth, task, strength)), shrink(error), note)
 
 
 def shrink(picture: Rgb, side: int = SIDE) -> Rgb:

@@ -6,6 +6,7 @@ import math
 from urllib.parse import quote
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskwright.output.report.charts import Axes, histogram, ladder, matrix
 from maskwright.output.report.facts import ReportFacts, SizeCount
@@ -16,12 +17,12 @@ from maskwright.output.report.markup import (
     bar,
     count,
     name,
+    named,
     notes,
     plural,
     score,
     share,
     signed,
-    swatch,
     table,
     text,
     value_colours,
@@ -30,6 +31,8 @@ from maskwright.output.report.markup import (
 MATRIX_CLASSES = 40
 """A confusion matrix of more classes is not drawn."""
 _SIZES = 6
+_LADDER = 12
+_MISTAKES = 10
 
 
 def metric_title(metric: str) -> str:
@@ -64,16 +67,16 @@ def overview(facts: ReportFacts) -> Markup:
     ]
     if head.held_out is not None:
         rows.append((head.held_out_name, head.held_out, "held"))
-    figures = _figure("honest", f"Honest {metric}", head.honest, "on folds that chose nothing")
-    figures += _figure("optimistic", "Optimistic", head.optimistic, "on the pixels that chose")
+    figures = _figure("honest", f"Honest {metric}", head.honest, "folds that had no say")
+    figures += _figure("optimistic", "Optimistic", head.optimistic, "the pixels that chose")
     if head.held_out is not None:
         figures += _figure("held", head.held_out_name.capitalize(), head.held_out, plural(head.held_out_items, "item"))
     return (
         f'{notes(facts.warnings, "warning")}<div class="hero"><div><div class="figures">{figures}</div>'
         f'<p class="explain">{_explanation(facts)}</p></div>'
         f'<figure class="scale">{ladder(rows, f"{of}: honest, optimistic and untuned")}'
-        f"<figcaption>{text(of[0].upper() + of[1:])}, pixels pooled over items; scale enlarged</figcaption></figure></div>"
-        f"{_spread(facts)}"
+        f"<figcaption>{text(of[0].upper() + of[1:])}, pixels pooled over items; scale enlarged</figcaption></figure>"
+        f'</div><div class="pair">{_spread(facts)}{_fold_by_fold(facts)}</div>'
     )
 
 
@@ -95,10 +98,10 @@ def _explanation(facts: ReportFacts) -> Markup:
         worth = f"tuning costs {signed(gain)} on folds it has not seen"
     else:
         worth = "tuning adds nothing to it"
+    vain = f" (the optimistic number flatters by {signed(flatter)})" if flatter > 5e-5 else ""
     return (
-        "Expect about <strong>the honest number</strong> on new images of the same kind: every item was scored by models, "
-        f"weights and thresholds that never saw its fold; {worth}, and scoring the final settings on the pixels that chose "
-        f"them would flatter by {signed(flatter)}."
+        "Expect about <strong>the honest number</strong> on new images of the same kind: every item was scored by "
+        f"models, weights and thresholds that never saw its fold{vain}; {worth}."
     )
 
 
@@ -108,12 +111,22 @@ def _spread(facts: ReportFacts) -> Markup:
         return ""
     metric = metric_title(facts.headline.metric)
     low, middle, high = np.percentile(finite, [10, 50, 90]).tolist()
-    chart = histogram(
-        finite, Axes(f"How many items reach which {metric}", f"{metric} of an item", "items", width=720, height=200)
-    )
+    chart = histogram(finite, Axes(f"How many items reach which {metric}", f"{metric} of an item", "items"))
     return (
-        f'<h3>Item by item</h3><figure>{chart}<figcaption>Half of {plural(len(finite), "item")} score above '
-        f"{middle:.3f}; one in ten below {low:.3f}, one in ten above {high:.3f}.</figcaption></figure>"
+        f"<div><h3>Item by item</h3><figure>{chart}<figcaption>Half of {plural(len(finite), 'item')} score above "
+        f"{middle:.3f}; one in ten below {low:.3f}, one in ten above {high:.3f}.</figcaption></figure></div>"
+    )
+
+
+def _fold_by_fold(facts: ReportFacts) -> Markup:
+    rows = [(f"fold {row.fold}", row.score, "fold") for row in facts.folds if row.fold >= 0 and row.score is not None]
+    if len(rows) < 2:
+        return ""
+    spread = max(value for _, value, _ in rows) - min(value for _, value, _ in rows)
+    return (
+        f'<div><h3>Fold by fold</h3><figure class="scale">{ladder(rows[:_LADDER], "Score of each fold")}<figcaption>'
+        f"Worst and best fold differ by {spread:.4f}: a smaller difference between two runs says little."
+        "</figcaption></figure></div>"
     )
 
 
@@ -126,12 +139,12 @@ def classes(facts: ReportFacts) -> Markup:
     total = sum(row.support for row in facts.classes)
     rows = []
     for row, fill in zip(facts.classes, colours, strict=True):
-        part = f' <small>{share(row.support / total)}</small>' if total and len(facts.classes) > 1 else ""
+        part = f" <small>{share(row.support / total)}</small>" if total and facts.task.kind == "multiclass" else ""
         rows.append(
             [
-                f"{swatch(fill)}{name(row.name)}",
+                named(fill, row.name),
                 score(row.iou),
-                bar(row.iou, fill),
+                bar(row.iou),
                 score(row.dice),
                 score(row.precision),
                 score(row.recall),
@@ -152,9 +165,28 @@ def _confusion(facts: ReportFacts) -> Markup:
         return f'{head}<p class="empty">The matrix of {len(names)} classes is too large to be drawn.</p>'
     drawn = matrix(facts.confusion, names, "Confusion matrix: rows are truth, columns are the answer")
     return (
-        f'{head}<figure class="matrix" role="region" tabindex="0" aria-label="Confusion matrix">{drawn}</figure>'
-        '<p class="caption">Rows are the truth, columns the answer; a cell is percent of its row, empty below one half.</p>'
+        f'{head}<div class="confusion"><div>'
+        f'<div class="matrix" role="region" tabindex="0" aria-label="Confusion matrix">{drawn}</div>'
+        '<p class="caption">Rows are the truth, columns the answer; a cell is percent of its row, blank below ½.</p>'
+        f"</div><div>{_mistakes(facts.confusion, facts)}</div></div>"
     )
+
+
+def _mistakes(confusion: NDArray[np.int64], facts: ReportFacts) -> Markup:
+    """Return the confusions that cost most, by their share of the class in the truth."""
+    wrong = np.where(np.eye(len(confusion), dtype=bool), 0, confusion)
+    shares = wrong / np.maximum(confusion.sum(axis=1), 1)[:, None]
+    colours, names = value_colours(facts.task), facts.task.classes
+    rows = []
+    for index in np.argsort(-shares, axis=None, kind="stable")[:_MISTAKES].tolist():
+        row, col = divmod(index, len(names))
+        if wrong[row, col]:
+            pair = f"{named(colours[row], names[row])} → {named(colours[col], names[col])}"
+            rows.append([pair, share(float(shares[row, col])), count(int(wrong[row, col]))])
+    if not rows:
+        return '<p class="empty">Nothing is taken for anything else.</p>'
+    heads = [Column("truth → answer"), Column("of the class", True), Column("pixels", True)]
+    return table("The most frequent confusions", heads, rows)
 
 
 def data(facts: ReportFacts) -> Markup:
@@ -163,15 +195,16 @@ def data(facts: ReportFacts) -> Markup:
     ignored = 1 - found.valid_pixels / found.pixels if found.pixels else math.nan
     tiles = [
         (count(found.items), "items"),
-        (f"{found.bands} × {text(found.dtype)}", "bands × type"),
+        (plural(found.bands, "band"), text(found.dtype)),
         (_size_range(found.sizes), "height × width, px"),
         (share(ignored), "pixels ignored"),
     ]
     body = '<dl class="tiles">' + "".join(f"<div><dd>{value}</dd><dt>{label}</dt></div>" for value, label in tiles)
     body += f"</dl>{notes(found.notes)}"
-    body += f'<div class="pair"><div><h3>Classes</h3>{_shares(facts)}</div><div><h3>Sizes</h3>{_sizes(found.sizes)}</div></div>'
-    body += f'<div class="pair"><div><h3 id="folds">Folds</h3>{_folds(facts)}</div>'
-    return body + f"<div><h3>Bands</h3>{_bands(facts)}</div></div>"
+    parts = [("Classes", _shares(facts)), ("Folds", _folds(facts))]
+    parts += [("Sizes", _sizes(found.sizes)), ("Bands", _bands(facts))]
+    blocks = "".join(f"<div><h3>{title}</h3>{block}</div>" for title, block in parts)
+    return f'{body}<div class="pair">{blocks}</div>'
 
 
 def _size_range(sizes: tuple[SizeCount, ...]) -> Markup:
@@ -189,7 +222,7 @@ def _shares(facts: ReportFacts) -> Markup:
     for row, fill in zip(facts.data.classes, value_colours(facts.task), strict=False):
         items = MISSING if row.items is None else count(row.items)
         part = row.pixels / total
-        rows.append([f"{swatch(fill)}{name(row.name)}", share(part), bar(part, fill), items])
+        rows.append([named(fill, row.name), share(part), bar(part), items])
     heads = [Column("class"), Column("of pixels", True), Column(""), Column("items", True, "items it occurs in")]
     return table("Share of the labelled pixels by class", heads, rows)
 
@@ -207,12 +240,15 @@ def _sizes(sizes: tuple[SizeCount, ...]) -> Markup:
 def _folds(facts: ReportFacts) -> Markup:
     metric = metric_title(facts.headline.metric)
     scored = any(row.score is not None for row in facts.folds)
-    columns = [Column("fold"), Column("items", True), Column("groups", True), Column("foreground", True), Column("")]
+    shared = any(row.foreground is not None for row in facts.folds)
+    columns = [Column("fold"), Column("items", True), Column("groups", True)]
+    columns += [Column("foreground", True, "share of the pixels"), Column("")] if shared else []
     columns += [Column(metric, True)] if scored else []
     rows = []
     for row in facts.folds:
         cells = ["hold-out" if row.fold < 0 else str(row.fold), count(row.items), count(row.groups)]
-        cells += [share(row.foreground), bar(row.foreground)]
+        part = math.nan if row.foreground is None else row.foreground
+        cells += [share(part), bar(part)] if shared else []
         rows.append(cells + ([score(row.score)] if scored else []))
     return table("Items in each fold", columns, rows)
 

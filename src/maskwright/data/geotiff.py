@@ -1,0 +1,134 @@
+"""Decode TIFF with GDAL's GTiff driver alone; files beside it, which it may point at, are not looked for."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.errors import InputError
+from maskwright.data.header import Header, Limit, Pixels, Valid, refuse_size
+
+MAX_BANDS = 1024
+MAX_BLOCK = 1 << 24
+"""Pixels of a block that are always accepted; GDAL reserves a whole block to read one pixel."""
+
+
+@contextmanager
+def opened(path: Path, limit: Limit) -> Iterator[Any]:
+    """Open a TIFF with the GTiff driver alone, without looking for files beside it."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    _silence_rasterio()
+    try:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(path, driver="GTiff") as dataset:
+            refuse_size(dataset.shape, limit, path)
+            _refuse_odd_tiff(dataset, path)
+            yield dataset
+    except RasterioError as error:
+        raise InputError(
+            f"is damaged or truncated ({error.__cause__ or error})",
+            where=path,
+            fix="copy it again, or take it out of the set",
+        ) from error
+
+
+_filter_lock = threading.Lock()
+
+
+def _silence_rasterio() -> None:
+    """Keep rasterio from warning about every image that has no coordinates.
+
+    catch_warnings is not thread-safe, and test runners put the filters back, hence the look each time.
+    """
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with _filter_lock:
+        if not any(entry[0] == "ignore" and entry[2] is NotGeoreferencedWarning for entry in warnings.filters):
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+
+
+def _refuse_odd_tiff(dataset: Any, path: Path) -> None:
+    if dataset.count > MAX_BANDS:
+        raise InputError(f"has {dataset.count} bands, more than {MAX_BANDS}", where=path, fix="keep fewer bands")
+    if len(set(dataset.dtypes)) > 1 or np.dtype(dataset.dtypes[0]).kind not in "uif":
+        raise InputError(
+            f"has bands of type {', '.join(sorted(set(dataset.dtypes)))}", where=path, fix="store all as one real type"
+        )
+    block = max(rows * cols for rows, cols in dataset.block_shapes)
+    if block > max(MAX_BLOCK, dataset.height * dataset.width):
+        raise InputError(
+            f"has blocks of {block} pixels, more than the image",
+            where=path,
+            fix="store it in tiles of 256 or 512 pixels",
+        )
+
+
+def _alpha_bands(dataset: Any) -> list[int]:
+    from rasterio.enums import ColorInterp
+
+    return [index for index, meaning in enumerate(dataset.colorinterp, 1) if meaning == ColorInterp.alpha]
+
+
+def _palette_of(dataset: Any) -> NDArray[np.uint8] | None:
+    """Return RGB of every index, uint8 (256, 3), if the TIFF is a palette image."""
+    from rasterio.enums import ColorInterp
+
+    if dataset.count != 1 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0] != ColorInterp.palette:
+        return None
+    palette = np.zeros((256, 3), np.uint8)
+    for index, colour in dataset.colormap(1).items():
+        palette[index] = colour[:3]
+    return palette
+
+
+def header(dataset: Any) -> Header:
+    """Return what the opened TIFF says of itself."""
+    alpha = _alpha_bands(dataset)
+    bands = 3 if _palette_of(dataset) is not None else dataset.count - len(alpha)
+    return Header(dataset.height, dataset.width, bands, dataset.dtypes[0], "GTiff", bool(alpha))
+
+
+def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
+    """Decode the opened TIFF as an image: bands without alpha, and where alpha, nodata or mask let them count.
+
+    A pixel whose bands are nodata only in part counts, as in GDAL's own data-set mask.
+    """
+    from rasterio.enums import MaskFlags
+
+    alpha, palette = _alpha_bands(dataset), _palette_of(dataset)
+    colour = [index for index in range(1, dataset.count + 1) if index not in alpha]
+    if not colour:
+        raise InputError("has no band but alpha", where=path, fix="give an image with at least one band")
+    pixels = np.ascontiguousarray(np.moveaxis(dataset.read(colour), 0, -1))
+    if all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
+        valid = np.ones(dataset.shape, bool)
+    else:
+        valid = dataset.dataset_mask() != 0
+    return (pixels if palette is None else palette[pixels[:, :, 0]]), valid
+
+
+def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
+    """Decode the opened TIFF as a mask, and return its nodata value if it is a whole number.
+
+    Raises:
+        InputError: it has several bands, or fractions.
+    """
+    if dataset.count != 1:
+        raise InputError(
+            f"a mask must have one channel, this one has {dataset.count}", where=path, fix="keep the band of class ids"
+        )
+    values, nodata = dataset.read(1), dataset.nodata
+    if values.dtype.kind == "f":
+        whole = np.isfinite(values) & (np.abs(values) < 2**31) & (values == np.floor(values))
+        if not whole.all():
+            raise InputError("a mask must hold whole numbers", where=path, fix="store class ids as uint8")
+        values = values.astype(np.int32)
+    return values, int(nodata) if nodata is not None and float(nodata).is_integer() else None

@@ -1,0 +1,64 @@
+"""What a raster file says of itself before any pixel is decoded, and which sizes are refused then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.errors import InputError
+from maskwright.core.grid import Shape
+
+Pixels = NDArray[Any]
+"""(H, W, B) in the file's dtype."""
+Valid = NDArray[np.bool_]
+"""(H, W), False where a pixel does not count."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before any pixel is decoded."""
+
+    height: int
+    width: int
+    bands: int
+    """Bands besides alpha; 3 for a palette."""
+    dtype: str
+    driver: str
+    """PNG, JPEG, GIF, BMP or GTiff."""
+    has_alpha: bool
+    orientation: int = 1
+    """EXIF orientation 1..8; 1 is upright."""
+
+    @property
+    def shape(self) -> Shape:
+        """(height, width) in pixels."""
+        return self.height, self.width
+
+
+Limit = int | Shape
+"""The most pixels a file may have, or the very (height, width) it must have."""
+
+
+def refuse_size(found: Shape, limit: Limit, path: Path) -> None:
+    """Refuse a file by the size its header names, before any of it is decoded.
+
+    Raises:
+        InputError: it has more pixels than the limit, or another size than the one wanted.
+    """
+    if isinstance(limit, tuple):
+        if tuple(found) != limit:
+            raise InputError(
+                f"the mask has {found[0]} x {found[1]} pixels (height x width), its image {limit[0]} x {limit[1]}",
+                where=path,
+                fix="make both the same size",
+            )
+    elif found[0] * found[1] > limit:
+        raise InputError(
+            f"{found[0]} x {found[1]} = {found[0] * found[1]} pixels are more than the {limit} allowed",
+            where=path,
+            fix="cut it into tiles, or raise data.max_pixels if you trust the file",
+        )

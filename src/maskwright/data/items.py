@@ -1,0 +1,105 @@
+"""Read one item whole: its image, its label, and which pixels count, kept in a bounded cache."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from maskwright.core.grid import Shape
+from maskwright.core.labels import Task
+from maskwright.data.header import Pixels, Valid
+from maskwright.data.rasters import read_image
+from maskwright.data.sources.base import Label, Source
+
+CACHE_BYTES = 256 << 20
+"""Decoded items each process keeps: a small set is decoded once, not once an epoch."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One decoded item; its arrays must not be written to."""
+
+    key: str
+    image: Pixels
+    """(H, W, B) in the file's dtype, 0 where the image itself is not valid."""
+    label: Label | None
+    """uint8 (H, W), or (K, H, W) for multilabel; 0 where not valid; None if the source is unlabelled."""
+    valid: Valid
+    """(H, W); False where alpha, nodata or the label say that a pixel does not count."""
+
+    @property
+    def shape(self) -> Shape:
+        """(height, width) in pixels."""
+        return self.valid.shape[0], self.valid.shape[1]
+
+    @property
+    def bytes(self) -> int:
+        """Memory the arrays take."""
+        return self.image.nbytes + self.valid.nbytes + (0 if self.label is None else self.label.nbytes)
+
+
+def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
+    """Decode the image and the label of an item at native size.
+
+    Args:
+        source: where it comes from.
+        key: one of the source's keys.
+        task: gives classes, values and ignore.
+        max_pixels: larger images are refused before decoding.
+
+    Raises:
+        InputError: image or label cannot be read, or do not fit each other.
+    """
+    image, seen = read_image(source.image_path(key), max_pixels)
+    if not source.labelled:
+        return _frozen(Item(key, image, None, seen))
+    shape = (image.shape[0], image.shape[1])
+    label, known = source.read_label(key, shape, task)
+    return _frozen(combine(key, image, seen, label, known))
+
+
+def combine(key: str, image: Pixels, seen: Valid, label: Label, known: Valid) -> Item:
+    """Make an item from an image and its label: a pixel counts where both say so, and is 0 in the label elsewhere."""
+    valid = seen & known
+    if not valid.all():
+        label = label.copy()
+        label[..., ~valid] = 0
+    return Item(key, image, label, valid)
+
+
+def _frozen(item: Item) -> Item:
+    for array in (item.image, item.label, item.valid):
+        if array is not None:
+            array.flags.writeable = False
+    return item
+
+
+class ItemCache:
+    """The items read last, up to a number of bytes; one for each process.
+
+    Args:
+        source, task, max_pixels: as read_item.
+        limit: bytes kept; an item larger than that is read each time.
+    """
+
+    def __init__(self, source: Source, task: Task, max_pixels: int, limit: int = CACHE_BYTES) -> None:
+        self.source, self.task, self.max_pixels, self.limit = source, task, max_pixels, limit
+        self.held = 0
+        self._items: OrderedDict[str, Item] = OrderedDict()
+
+    def read(self, key: str) -> Item:
+        """Return an item, from memory if it is there."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        item = read_item(self.source, key, self.task, self.max_pixels)
+        if item.bytes <= self.limit:
+            self._items[key] = item
+            self.held += item.bytes
+            while self.held > self.limit:
+                self.held -= self._items.popitem(last=False)[1].bytes
+        return item
+
+    def __getstate__(self) -> dict[str, object]:
+        """Travel to a worker process without the items."""
+        return {**self.__dict__, "held": 0, "_items": OrderedDict()}

@@ -1,0 +1,180 @@
+"""Decode PNG, JPEG, GIF and BMP with Pillow, each by the one plug-in its first bytes name.
+
+Pillow's own `open` tries plug-ins and warns at its own size limit; here neither happens. Whatever
+breaks while decoding is a damaged file: Pillow raises on truncation where GDAL gives pixels.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from maskwright.core.errors import InputError, from_os_error
+from maskwright.data.header import Header, Limit, Pixels, Valid, refuse_size
+
+ORIENTATION = 0x0112
+"""EXIF tag."""
+_BROKEN = (OSError, SyntaxError, ValueError, IndexError, TypeError, EOFError, OverflowError, struct.error, zlib.error)
+"""What Pillow raises on damaged files (seen on truncated, bit-flipped and hand-made ones)."""
+_GREY_STEP = {"L;2": 85, "L;4": 17}
+"""Pillow stretches 2- and 4-bit greys to 0..255 by these factors; in a mask they are undone."""
+
+
+@contextmanager
+def opened(path: Path, limit: Limit) -> Iterator[ImageFile]:
+    """Open a file with the one plug-in its signature names; whatever breaks inside is a damaged file."""
+    try:
+        with path.open("rb") as handle:
+            picture = _plugin(handle)
+            refuse_size((picture.height, picture.width), limit, path)
+            if getattr(picture, "n_frames", 1) > 1:
+                raise InputError("is an animation", where=path, fix="save one frame as PNG")
+            yield picture
+    except InputError:
+        raise
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise from_os_error(error, path) from error
+        raise InputError(
+            f"is damaged or truncated ({error})", where=path, fix="copy it again, or take it out of the set"
+        ) from error
+
+
+def _plugin(handle: IO[bytes]) -> ImageFile:
+    head = handle.read(16)
+    handle.seek(0)
+    for signature, (_, plugin) in PLUGINS.items():
+        if head.startswith(signature):
+            return plugin(handle)
+    raise SyntaxError("the file changed while it was read")
+
+
+def _raw_mode(picture: ImageFile) -> str:
+    """Return how samples are packed in the file, e.g. RGB;16B; to be asked before loading."""
+    packed = picture.tile[0][3] if picture.tile else ""
+    return packed if isinstance(packed, str) else ""
+
+
+def header(picture: ImageFile, path: Path) -> Header:
+    """Return what the opened file says of itself.
+
+    Raises:
+        InputError: a colour mode that is neither grey, palette nor RGB.
+    """
+    raw_mode = _raw_mode(picture)
+    if picture.mode not in BANDS:
+        raise InputError(f"has colour mode {picture.mode}", where=path, fix="convert it to grey, RGB or RGBA")
+    deep = picture.mode.startswith("I") or raw_mode.endswith(";16B")
+    return Header(
+        height=picture.height,
+        width=picture.width,
+        bands=1 if raw_mode == "LA;16B" else BANDS[picture.mode],
+        dtype="uint16" if deep else "uint8",
+        driver=str(picture.format),
+        has_alpha=picture.mode.endswith("A") or "transparency" in picture.info,
+        orientation=_orientation(picture),
+    )
+
+
+def _orientation(picture: ImageFile) -> int:
+    if picture.format != "JPEG" or "exif" not in picture.info:
+        return 1
+    found = picture.getexif().get(ORIENTATION, 1)
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def image(picture: ImageFile, path: Path) -> tuple[Pixels, Valid]:
+    """Decode the opened file as an image: bands without alpha, and where it is not transparent."""
+    raw_mode, see_through = _raw_mode(picture), picture.info.get("transparency")
+    picture.load()
+    if raw_mode in ("RGB;16B", "RGBA;16B", "LA;16B"):
+        values = _deep_colour(path)  # Pillow keeps the high bytes only
+        if raw_mode == "LA;16B":
+            values = values[:, :, [0, 3]]
+    else:
+        values = np.array(picture)
+        values = values[:, :, None] if values.ndim == 2 else values
+        if picture.mode == "1":
+            values = values.astype(np.uint8) * 255
+        elif picture.mode.startswith("I"):
+            values = values.astype(np.uint16)
+    valid = np.ones(values.shape[:2], bool)
+    if values.shape[2] in (2, 4):
+        valid, values = values[:, :, -1] != 0, np.ascontiguousarray(values[:, :, :-1])
+    elif see_through is not None:
+        valid = _opaque(values, see_through, picture.mode, _GREY_STEP.get(raw_mode, 1))
+    if picture.mode == "P":
+        palette = np.zeros((256, 3), np.uint8)
+        colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        palette[: len(colours)] = colours
+        values = palette[values[:, :, 0]]
+    return values, valid
+
+
+def _opaque(values: Pixels, see_through: Any, mode: str, step: int) -> Valid:
+    """Return where a PNG or GIF without an alpha channel is not the one transparent colour or index."""
+    if mode == "P" and isinstance(see_through, bytes):
+        alpha = np.full(256, 255, np.uint8)
+        alpha[: len(see_through)] = np.frombuffer(see_through, np.uint8)
+        return cast(Valid, alpha[values[:, :, 0]] != 0)
+    if mode == "1":
+        step = 255
+    return cast(Valid, (values != np.multiply(see_through, step)).any(axis=2))
+
+
+def _deep_colour(path: Path) -> Pixels:
+    """Decode a 16-bit colour PNG, whose wholeness Pillow has checked, at its full depth: RGB or RGBA uint16."""
+    import cv2
+
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 3:
+        raise InputError("16-bit colour could not be decoded", where=path, fix="save it as a GeoTIFF")
+    order = [2, 1, 0, 3][: values.shape[2]]
+    return np.ascontiguousarray(values[:, :, order])
+
+
+def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
+    """Decode the opened file as a mask: grey values or palette indices as they are stored.
+
+    Raises:
+        InputError: it has colour channels, or is a JPEG.
+    """
+    if picture.format == "JPEG":
+        raise InputError("a JPEG mask has blurred label values", where=path, fix="save masks as PNG")
+    raw_mode = _raw_mode(picture)
+    if picture.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+        raise InputError(
+            f"a mask must have one channel, this one has {len(picture.getbands())} ({picture.mode})",
+            where=path,
+            fix="save class ids as a grey or palette PNG",
+        )
+    picture.load()
+    values = np.array(picture)
+    if picture.mode == "1":
+        return values.astype(np.uint8)
+    if picture.mode.startswith("I"):
+        return values.astype(np.uint16)
+    return values // np.uint8(_GREY_STEP.get(raw_mode, 1))
+
+
+BANDS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "I": 1, "I;16": 1, "I;16B": 1}
+"""Bands besides alpha of each Pillow mode that we read."""
+PLUGINS: dict[bytes, tuple[str, type[ImageFile]]] = {
+    b"\x89PNG\r\n\x1a\n": ("PNG", PngImageFile),
+    b"\xff\xd8\xff": ("JPEG", JpegImageFile),
+    b"GIF8": ("GIF", GifImageFile),
+    b"BM": ("BMP", BmpImageFile),
+}
+"""First bytes of a file -> its name and the plug-in that reads it."""

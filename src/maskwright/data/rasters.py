@@ -1,0 +1,127 @@
+"""Read pixels, and nothing else reads pixels: one allow-list of formats, sizes checked before decoding.
+
+The first bytes of a file choose its reader, never its name: PNG, JPEG, GIF and BMP go to Pillow, TIFF
+to GDAL's GTiff driver alone. A VRT, which could point at any file, is refused whatever it is called.
+
+Images come as (H, W, B) in the file's dtype with `valid` (H, W). Alpha is never a band: where it is 0,
+where nodata says so, and where a float is not finite, `valid` is False and the pixel is 0. Palette
+images become RGB; palette masks stay indices. EXIF orientation is reported and not applied: pixels
+and labels are compared as they are stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.errors import InputError, from_os_error
+from maskwright.core.grid import Shape
+from maskwright.data import geotiff, pictures
+from maskwright.data.header import Header, Pixels, Valid
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
+"""Names that are taken for images when a folder is listed."""
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of classic TIFF and BigTIFF in both byte orders."""
+
+
+def read_header(path: Path, max_pixels: int) -> Header:
+    """Read size, bands and dtype of an image without decoding it.
+
+    Args:
+        path: the file.
+        max_pixels: larger images are refused.
+
+    Raises:
+        InputError: not an image we read, empty, damaged at its head, or too large.
+    """
+    if _driver(path) == "GTiff":
+        with geotiff.opened(path, max_pixels) as dataset:
+            return geotiff.header(dataset)
+    with pictures.opened(path, max_pixels) as picture:
+        return pictures.header(picture, path)
+
+
+def read_image(path: Path, max_pixels: int) -> tuple[Pixels, Valid]:
+    """Decode an image whole.
+
+    Args:
+        path: the file.
+        max_pixels: larger images are refused before decoding.
+
+    Returns:
+        pixels (H, W, B) in the file's dtype, 0 where not valid; valid bool (H, W).
+
+    Raises:
+        InputError: as read_header, or truncated or damaged anywhere.
+    """
+    if _driver(path) == "GTiff":
+        with geotiff.opened(path, max_pixels) as dataset:
+            pixels, valid = geotiff.image(dataset, path)
+    else:
+        with pictures.opened(path, max_pixels) as picture:
+            pictures.header(picture, path)
+            pixels, valid = pictures.image(picture, path)
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        valid = valid & np.isfinite(pixels).all(axis=2)
+    if not valid.all():
+        pixels[~valid] = 0
+    return pixels, valid
+
+
+def read_mask(path: Path, max_pixels: int, shape: Shape | None = None) -> NDArray[np.integer]:
+    """Decode a single-channel mask whole: grey values or palette indices as stored.
+
+    Args:
+        path: the file.
+        max_pixels: larger masks are refused before decoding.
+        shape: (H, W) the mask must have, e.g. its image's; None: any.
+
+    Returns:
+        integer (H, W).
+
+    Raises:
+        InputError: as read_image; a colour mask, a JPEG, fractions, or another size.
+    """
+    return read_mask_and_nodata(path, max_pixels, shape)[0]
+
+
+def read_mask_and_nodata(
+    path: Path, max_pixels: int, shape: Shape | None = None
+) -> tuple[NDArray[np.integer], int | None]:
+    """Decode a mask as read_mask does, and return beside it the nodata value its TIFF names, if any."""
+    limit = max_pixels if shape is None else shape
+    if _driver(path) == "GTiff":
+        with geotiff.opened(path, limit) as dataset:
+            return geotiff.mask(dataset, path)
+    with pictures.opened(path, limit) as picture:
+        return pictures.mask(picture, path), None
+
+
+def _driver(path: Path) -> str:
+    """Return the reader for a file's first bytes, or refuse the file."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(16)
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    if not head:
+        raise InputError("is empty (0 bytes)", where=path, fix="copy it again, or take it out of the set")
+    if head.startswith(TIFF):
+        return "GTiff"
+    for signature, (name, _) in pictures.PLUGINS.items():
+        if head.startswith(signature):
+            return name
+    if head.lstrip().startswith(b"<VRT"):
+        raise InputError(
+            "is a GDAL VRT, which may point at any file and is never opened",
+            where=path,
+            fix="give the GeoTIFF it points at",
+        )
+    raise InputError(
+        f"is no PNG, JPEG, GIF, BMP or TIFF (it begins with {ascii(head[:8])[2:-1]})",
+        where=path,
+        fix="convert it, or take it out of the set",
+    )

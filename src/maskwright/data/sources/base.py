@@ -1,0 +1,115 @@
+"""What every source of labelled items can do, and a view of one with fewer items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.grid import Shape
+from maskwright.core.labels import Task
+
+Label = NDArray[np.uint8]
+Valid = NDArray[np.bool_]
+
+
+class Source(Protocol):
+    """Items joined by key. Sources hold names and texts, not pixels, and travel to worker processes."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of all items, sorted; a key is the image's path below its folder without the suffix."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether items have labels."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed or passed over, in words for the user."""
+
+    def image_path(self, key: str) -> Path:
+        """Return the image file of an item."""
+
+    def label_path(self, key: str) -> Path | None:
+        """Return the file an item's label comes from; None if it has none."""
+
+    def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item.
+
+        Args:
+            key: one of `keys`; the source must be labelled.
+            shape: (H, W) of the item's image in pixels.
+            task: gives classes, values and ignore.
+
+        Returns:
+            label uint8 (H, W), or (K, H, W) of 0/1 for multilabel, 0 where not valid; valid bool (H, W).
+
+        Raises:
+            InputError: the label cannot be read, has another size, or holds undeclared values.
+        """
+
+
+@dataclass(frozen=True)
+class Limited:
+    """A source of which only some items are used.
+
+    Args:
+        whole: the source.
+        keys: some of its keys, sorted.
+    """
+
+    whole: Source
+    keys: tuple[str, ...]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether items have labels."""
+        return self.whole.labelled
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was guessed or passed over, and how many items are used."""
+        return (*self.whole.notes, f"{len(self.keys)} of {len(self.whole.keys)} items are used")
+
+    def image_path(self, key: str) -> Path:
+        """Return the image file of an item."""
+        return self.whole.image_path(key)
+
+    def label_path(self, key: str) -> Path | None:
+        """Return the file an item's label comes from; None if it has none."""
+        return self.whole.label_path(key)
+
+    def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item, as the whole source does."""
+        return self.whole.read_label(key, shape, task)
+
+
+def limited(source: Source, keys: Sequence[str]) -> Source:
+    """Return a view of a source with fewer items.
+
+    Args:
+        source: any source.
+        keys: some of its keys, in any order.
+    """
+    chosen = tuple(sorted(keys))
+    assert set(chosen) <= set(source.keys), "keys that are not in the source"
+    return source if chosen == source.keys else Limited(source, chosen)
+
+
+def limit_keys(keys: Sequence[str], limit: int) -> tuple[str, ...]:
+    """Pick at most `limit` keys, evenly spread over the sorted keys, first and last among them.
+
+    Args:
+        keys: distinct keys.
+        limit: how many to keep, >= 1.
+    """
+    ordered = sorted(keys)
+    if limit >= len(ordered):
+        return tuple(ordered)
+    places = np.linspace(0, len(ordered) - 1, limit).round().astype(int) if limit > 1 else [0]
+    return tuple(ordered[place] for place in places)

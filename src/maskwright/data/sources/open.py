@@ -1,0 +1,48 @@
+"""Open the source a recipe names: everything joined by key, or every fault of the join named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from maskwright.core.errors import DataError, InputError
+from maskwright.core.labels import Task
+from maskwright.core.recipe.blocks import FolderSource, RleCsvSource
+from maskwright.data.sources import folder, rle_csv
+from maskwright.data.sources.base import Source, limit_keys, limited
+
+__all__ = ["join_source", "limit_keys", "limited", "open_source"]
+
+
+def open_source(block: FolderSource | RleCsvSource, root: Path, task: Task) -> Source:
+    """Find the items of a source and join images and labels by key; no pixel is decoded.
+
+    Args:
+        block: data.train or data.test of the recipe.
+        root: data.root.
+        task: names the classes that a table may hold.
+
+    Raises:
+        DataError: with every fault of the join: missing and orphan masks, keys that occur twice, names
+            that leave the root, missing columns, ...
+    """
+    source, faults = join_source(block, root, task)
+    if faults or source is None:
+        raise DataError(faults)
+    return source
+
+
+def join_source(block: FolderSource | RleCsvSource, root: Path, task: Task) -> tuple[Source | None, list[str]]:
+    """Join as open_source does, and return what joins beside the faults; None if nothing could be opened."""
+    try:
+        return SOURCES[block.format](block, root, task)
+    except InputError as error:
+        return None, list(error.faults) if isinstance(error, DataError) else [str(error)]
+
+
+SOURCES: dict[str, Callable[[Any, Path, Task], tuple[Source, list[str]]]] = {
+    "folder": folder.join,
+    "rle_csv": rle_csv.join,
+}
+"""Format in the recipe -> the function that joins it."""

@@ -1,0 +1,89 @@
+"""The processes and devices that share a training; the only file that knows accelerate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+class Cluster:
+    """This process's place among those that train together; one process is a cluster of one."""
+
+    def __init__(self) -> None:
+        from accelerate import Accelerator
+        from accelerate.utils import DistributedDataParallelKwargs
+
+        # mixed precision is the loop's own: accelerate allows one setting per process, members differ
+        self._accelerator: Any = Accelerator(
+            mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+        )
+        self.device: torch.device = self._accelerator.device
+        self.rank: int = self._accelerator.process_index
+        self.size: int = self._accelerator.num_processes
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the one process that writes files."""
+        return self.rank == 0
+
+    def prepare(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+        """Put model and optimiser on the device and make gradients common to all processes."""
+        prepared: tuple[nn.Module, torch.optim.Optimizer] = self._accelerator.prepare(model, optimizer)
+        return prepared
+
+    def no_sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+        """Keep gradients to this process while batches are accumulated; the last one shares them."""
+        if last or self.size == 1:
+            return nullcontext()
+        held: AbstractContextManager[None] = self._accelerator.no_sync(model)
+        return held
+
+    def pool(self, sums: Tensor) -> Tensor:
+        """Add sums of all processes up; the gradient is that of this process's own part."""
+        everyone = sums.detach().clone()
+        distributed.all_reduce(everyone)
+        return sums + (everyone - sums.detach())
+
+    def total(self, counts: Tensor) -> Tensor:
+        """Add integer counts of all processes up."""
+        if self.size > 1:
+            counts = counts.to(self.device)
+            distributed.all_reduce(counts)
+        return counts.cpu()
+
+    def agree(self, number: int) -> int:
+        """Return the largest number that any process has."""
+        if self.size == 1:
+            return number
+        largest = torch.tensor([number], dtype=torch.int64, device=self.device)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        return int(largest.item())
+
+    def from_main(self, number: int) -> int:
+        """Return the main process's number in every process."""
+        if self.size == 1:
+            return number
+        told = torch.tensor([number], dtype=torch.int64, device=self.device)
+        distributed.broadcast(told, 0)
+        return int(told.item())
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors with the main process's."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.broadcast(tensor, 0)
+
+    def wait(self) -> None:
+        """Let all processes arrive here before any goes on."""
+        if self.size > 1:
+            self._accelerator.wait_for_everyone()
+
+    def release(self) -> None:
+        """Let go of what was prepared, so that the next fold finds the device's memory free."""
+        self._accelerator.free_memory()

@@ -1,0 +1,70 @@
+"""What one fold's training is made from, and the advice when it does not fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskwright.core.errors import MemoryLimitError
+from maskwright.core.labels import Task
+from maskwright.core.recipe.load import digest
+from maskwright.core.recipe.members import Member
+from maskwright.data.dataset import Preprocess
+from maskwright.data.sources.base import Source
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """Everything that one fold's weights depend on."""
+
+    member: Member
+    task: Task
+    source: Source
+    train_keys: tuple[str, ...]
+    valid_keys: tuple[str, ...]
+    preprocess: Preprocess
+    max_pixels: int
+    seed: int
+    metric: str
+    """A name from scoring/scores.py; decides which weights are the best."""
+    recipe_dir: Path | None = None
+    """Folder that a local weights file is relative to."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Kept with the weights."""
+
+    @property
+    def digest(self) -> str:
+        """16 hex digits over all that decides the weights; speed and prediction settings do not."""
+        member = self.member.model_dump(mode="json")
+        member.pop("predict")
+        for name in ("workers", "save_every"):
+            member["train"].pop(name)
+        plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]
+        return digest([*plain, self.preprocess.to_plain()])
+
+
+@contextmanager
+def memory_explained(job: FoldJob, folder: Path) -> Iterator[None]:
+    """Turn out-of-memory errors of the host and the device into advice."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise _too_large(job, folder) from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "DataLoader worker" in str(error):
+            raise _too_large(job, folder) from error
+        raise
+
+
+def _too_large(job: FoldJob, folder: Path) -> MemoryLimitError:
+    train = job.member.train
+    return MemoryLimitError(
+        f"a step with train.batch_size {train.batch_size} and train.crop {train.crop} does not fit into memory",
+        where=folder,
+        fix="lower train.batch_size (train.accumulate keeps the step as large), train.crop or train.workers",
+    )

@@ -1,0 +1,99 @@
+"""The files a training tells its story in; on a resume they are cut back to where the state stands."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from maskwright.core.errors import from_os_error
+
+HISTORY = "history.csv"
+LOG = "log.jsonl"
+TIMING = "timing.jsonl"
+HEADER = "epoch,step,lr,loss,score\n"
+"""Columns of history.csv: epoch and step count from 1; loss is the epoch's mean; score is empty where
+nothing was validated. Neither this file nor log.jsonl holds a time, so they are the same bytes after
+any interruption; times are in timing.jsonl."""
+
+
+class Journal:
+    """A text file that only grows, and can be cut back to a size it once had.
+
+    Args:
+        path: the file.
+        size: bytes to keep of what is there.
+        header: first line of a new file.
+    """
+
+    def __init__(self, path: Path, size: int, header: str = "") -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = path.open("a+b")
+            self._stream.truncate(min(size, path.stat().st_size))
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        if size == 0 and header:
+            self.write(header)
+
+    def write(self, text: str) -> None:
+        """Add text; it may stay in memory until `sync`."""
+        try:
+            self._stream.write(text.encode())
+        except OSError as error:
+            raise from_os_error(error, self.path) from error
+
+    def sync(self) -> int:
+        """Make everything durable and return the size in bytes."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            return os.fstat(self._stream.fileno()).st_size
+        except OSError as error:
+            raise from_os_error(error, self.path) from error
+
+    def close(self) -> None:
+        """Write out what is in memory and let go of the file."""
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise from_os_error(error, self.path) from error
+
+
+class Records:
+    """The three files of a fold.
+
+    Args:
+        folder: the fold's folder.
+        sizes: bytes of each file that belong to the state we go on from; empty for a new training.
+    """
+
+    def __init__(self, folder: Path, sizes: Mapping[str, int]) -> None:
+        self._history = Journal(folder / HISTORY, sizes.get(HISTORY, 0), HEADER)
+        self._log = Journal(folder / LOG, sizes.get(LOG, 0))
+        self._timing = Journal(folder / TIMING, 1 << 62)
+
+    def step(self, plain: Mapping[str, Any]) -> None:
+        """Add a line to log.jsonl."""
+        self._log.write(json.dumps(plain) + "\n")
+
+    def epoch(self, epoch: int, step: int, rate: float, loss: float, score: float | None) -> None:
+        """Add a row to history.csv."""
+        self._history.write(f"{epoch},{step},{rate!r},{loss!r},{'' if score is None else repr(score)}\n")
+
+    def timing(self, plain: Mapping[str, Any]) -> None:
+        """Add a line to timing.jsonl."""
+        self._timing.write(json.dumps(plain) + "\n")
+
+    def sync(self) -> dict[str, int]:
+        """Make all files durable and return the sizes that a state written now stands for."""
+        self._timing.sync()
+        return {HISTORY: self._history.sync(), LOG: self._log.sync()}
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for journal in (self._history, self._log, self._timing):
+            journal.close()

@@ -1,0 +1,97 @@
+"""Scores on held-out windows, from integer counts that add up over windows and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from maskwright.core.labels import Task
+from maskwright.data.dataset import Batch, ValidSet
+from maskwright.scoring.counts import Counts, count
+from maskwright.training.cluster import Cluster
+from maskwright.training.loader import read_batches
+from maskwright.training.loop import place
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What a model is examined on, and how."""
+
+    windows: ValidSet
+    task: Task
+    batch_size: int
+    """Windows in one forward pass; whole images go one by one, as their sizes differ."""
+    workers: int
+    bf16: bool
+    channels_last: bool
+
+
+def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[], bool]) -> Counts | None:
+    """Count hits and misses of a model over all windows of an exam.
+
+    Processes take whole batches in turn, so each batch is the same whatever their number and so
+    are its logits, bit for bit.
+
+    Args:
+        model: the unwrapped model; it is left in the mode it was in.
+        exam: windows, task and batch size.
+        cluster: the processes that share the work.
+        stopped: asked in every process before each batch; must give the same answer in all.
+
+    Returns:
+        counts of all processes, or None when stopped.
+    """
+    batches = [
+        list(range(start, min(start + exam.batch_size, len(exam.windows))))
+        for start in range(0, len(exam.windows), exam.batch_size)
+    ]
+    mine = batches[cluster.rank :: cluster.size]
+    rounds = -(-len(batches) // cluster.size)
+    total = Counts.zero(exam.task.planes)
+    training = model.training
+    model.eval()
+    workers = exam.workers if len(mine) > 1 else 0
+    loaded = read_batches(exam.windows, mine, workers, pin=cluster.device.type == "cuda")
+    try:
+        for turn in range(rounds):
+            if stopped():
+                return None
+            if turn < len(mine):
+                total = total + _count(model, exam, place(next(loaded), cluster.device, channels_last=exam.channels_last))
+    finally:
+        model.train(training)
+    stacked = torch.from_numpy(np.stack([total.tp, total.fp, total.fn, total.tn]))
+    return Counts(*cluster.total(stacked).numpy())
+
+
+@torch.no_grad()
+def _count(model: nn.Module, exam: Exam, batch: Batch) -> Counts:
+    with torch.autocast(batch["image"].device.type, torch.bfloat16, enabled=exam.bf16):
+        logits = model(batch["image"])
+    predicted = decide(logits, exam.task).cpu().numpy()
+    truth = batch["label"].cpu().numpy().astype(np.uint8)
+    valid = batch["valid"].cpu().numpy()
+    total = Counts.zero(exam.task.planes)
+    for index in range(len(predicted)):
+        total = total + count(truth[index], predicted[index], valid[index], exam.task)
+    return total
+
+
+def decide(logits: Tensor, task: Task) -> Tensor:
+    """Return plain labels: the likeliest class, or every plane at probability 0.5 and above.
+
+    Args:
+        logits: (B, K, H, W).
+        task: what is predicted.
+
+    Returns:
+        uint8 (B, H, W); for multilabel (B, K, H, W).
+    """
+    if task.kind == "multiclass":
+        return logits.max(1).indices.to(torch.uint8)
+    present = (logits >= 0).to(torch.uint8)
+    return present.squeeze(1) if task.kind == "binary" else present

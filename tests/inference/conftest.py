@@ -1,0 +1,95 @@
+"""Tiny networks, pictures on disk and a source of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from maskwright.core.labels import Task
+from maskwright.core.recipe.members import Predict
+from maskwright.inference.predict import PredictJob
+from maskwright.inference.store import Store
+from maskwright.models.adapt import SegModel
+
+TASKS = {
+    "binary": Task(kind="binary", classes=("roof",)),
+    "multiclass": Task(kind="multiclass", classes=("ground", "roof", "road")),
+    "multilabel": Task(kind="multilabel", classes=("roof", "shadow")),
+}
+
+
+class TinyNet(torch.nn.Module):
+    """Two convolutions: asymmetric, so that a wrong inverse shows, and 5 pixels wide."""
+
+    def __init__(self, planes):
+        super().__init__()
+        self.encoder = torch.nn.Conv2d(3, 4, 3, padding=1)
+        self.head = torch.nn.Conv2d(4, planes, 3, padding=1)
+
+    def forward(self, image):
+        return self.head(self.encoder(image).relu()) * 4
+
+
+class Gossip(TinyNet):
+    """The answer for one image leans on all that share its batch, as real kernels do in the last bit."""
+
+    def forward(self, image):
+        return super().forward(image) + image.mean() * len(image)
+
+
+@dataclass
+class Pictures:
+    """A source of unlabelled pictures."""
+
+    folder: Path
+    keys: tuple[str, ...]
+
+    def image_path(self, key):
+        return self.folder / f"{key}.png"
+
+
+def scaled(image):
+    return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) / 128 - 1
+
+
+def make_model(planes=1, kind=TinyNet, seed=0, stride=1):
+    torch.manual_seed(seed)
+    return SegModel(kind(planes), stride, stride).eval()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Make pictures of given sizes: a.png, b.png, ..."""
+
+    def make(*shapes, alpha=()):
+        rng = np.random.default_rng(5)
+        keys = tuple(chr(ord("a") + index) for index in range(len(shapes)))
+        (tmp_path / "images").mkdir(exist_ok=True)
+        for key, shape in zip(keys, shapes, strict=True):
+            pixels = rng.integers(0, 256, (*shape, 4 if key in alpha else 3), np.uint8)
+            if key in alpha:
+                pixels[..., 3] = 255 * (pixels[..., 3] > 99)
+            Image.fromarray(pixels).save(tmp_path / "images" / f"{key}.png")
+        return Pictures(tmp_path / "images", keys)
+
+    return make
+
+
+@pytest.fixture
+def job(pictures):
+    """Make a job on pictures of given sizes."""
+
+    def make(*shapes, task="binary", alpha=(), **predict):
+        source = pictures(*shapes, alpha=alpha)
+        facts = {"member": "m", "split": "oof", "folds": [0], "recipe": "r"}
+        return PredictJob(Predict(**predict), TASKS[task], source, source.keys, scaled, 10**6, facts)
+
+    return make
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
