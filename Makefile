@@ -55,12 +55,12 @@ clean: ## remove the environment and all caches; runs/ stays
 
 # Stamps: made anew when the project's dependencies change.
 $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "Installing maskwright into $(VENV): about 100 s and 5 GB, once."
+	@echo "Installing maskwright into $(VENV): about 2 minutes and 6 GB, once."
 	@$(BIN)/pip install -q -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml constraints.txt | $(BIN)/pip
-	@echo "Installing maskwright and the gate's tools into $(VENV): about 100 s and 5 GB, once."
+	@echo "Installing maskwright and the gate's tools into $(VENV): about 2 minutes and 6 GB, once."
 	@$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	@touch $(VENV)/.ready $@
 

@@ -55,9 +55,20 @@ def scaled(image):
     return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) / 128 - 1
 
 
-def make_model(planes=1, kind=TinyNet, seed=0, stride=1):
-    torch.manual_seed(seed)
-    return SegModel(kind(planes), stride, stride).eval()
+@pytest.fixture
+def make_model():
+    """Make a network with random weights; gossip=True: one whose answers depend on the batch."""
+
+    def make(planes=1, seed=0, stride=1, gossip=False):
+        torch.manual_seed(seed)
+        return SegModel((Gossip if gossip else TinyNet)(planes), stride, stride).eval()
+
+    return make
+
+
+@pytest.fixture
+def tasks():
+    return TASKS
 
 
 @pytest.fixture

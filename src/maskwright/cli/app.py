@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import click
@@ -24,7 +25,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 2 bad input, 3 folder in use, 4 disk, 5 memory, 130/143 stopped (run again to go on).",
 )
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "inspect": run.inspect,
     "split": run.split,

@@ -102,7 +102,9 @@ def _bar(name: str, total: int, done: int) -> Iterator[Tick]:
 
         class Bar:
             def advance(self, count: int = 1, note: str = "") -> None:
-                progress.update(task, advance=count, **({"note": note} if note else {}))
+                progress.advance(task, count)
+                if note:
+                    progress.update(task, note=note)
 
         yield Bar()
 

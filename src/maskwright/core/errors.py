@@ -143,8 +143,10 @@ def from_os_error(error: OSError, path: str | Path) -> MaskwrightError:
     Raises nothing; returns StorageError for disk and permission trouble, InputError for a path
     that is absent, so that `raise from_os_error(e, path) from e` reads well at the call.
     """
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR):
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return InputError("no such file or folder", where=path, fix="check the path")
+    if error.errno in (errno.EISDIR, errno.EEXIST):
+        return InputError(f"{error.strerror}: in the way of what is to be read or written", where=path, fix="move it")
     fixes = {
         errno.ENOSPC: "free some space and run again",
         errno.EDQUOT: "free some space and run again",

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -71,11 +71,10 @@ def atomic_path(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise from_os_error(error, path) from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    finally:
+        with suppress(OSError):  # the first fault is the one to tell
+            temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from maskwright.core.recipe.base import Block
 
 TaskKind = Literal["binary", "multiclass", "multilabel"]
 Activation = Literal["sigmoid", "softmax"]
+Shade = Annotated[int, Field(ge=0, le=255)]
 IGNORE = 255
 """In-memory value of an ignored pixel while a value map is applied; `valid` replaces it."""
 UNDECLARED = 254
@@ -40,7 +41,7 @@ class Task(Block):
     """Class names in id order. binary: the foreground alone, or background and foreground."""
     ignore: int | None = Field(default=None, ge=0, le=65535)
     """Raw label value whose pixels never count, e.g. 255; None when there is none."""
-    colours: tuple[tuple[int, int, int], ...] | None = None
+    colours: tuple[tuple[Shade, Shade, Shade], ...] | None = None
     """RGB 0..255 for each class, for palettes and pictures; chosen for you when absent."""
 
     @field_validator("classes")
@@ -111,13 +112,21 @@ def looks_background(name: str) -> bool:
 
 
 def default_palette(count: int, *, background: bool = False) -> NDArray[np.uint8]:
-    """Return `count` well separated RGB colours, uint8 (count, 3); black first if `background`."""
-    hues = [(0.08 + index * 0.61803398875) % 1.0 for index in range(count)]
-    rows = [colorsys.hsv_to_rgb(hue, 0.62 + 0.3 * (i % 2), 0.95 - 0.2 * (i % 3 == 2)) for i, hue in enumerate(hues)]
-    colours = (np.array(rows) * 255).round().astype(np.uint8)
-    if background:
-        colours[0] = 0
-    return colours
+    """Return `count` well separated RGB colours, uint8 (count, 3); black first if `background`.
+
+    The first twenty are chosen by hand so that neighbours differ; further ones walk around the hue circle.
+    """
+    wanted = count - background
+    rows = [tuple(int(text[i : i + 2], 16) for i in (0, 2, 4)) for text in COLOURS.split()][:wanted]
+    for index in range(len(rows), wanted):
+        hue, shade = (0.08 + index * 0.61803398875) % 1.0, 0.95 - 0.25 * (index % 3)
+        rows.append(tuple(round(255 * part) for part in colorsys.hsv_to_rgb(hue, 0.5 + 0.4 * (index % 2), shade)))
+    return np.array([(0, 0, 0)] * background + rows, dtype=np.uint8).reshape(count, 3)
+
+
+COLOURS = """f58231 3c78d8 2e9e4f d64545 8e59c2 e8c33c 35b5c4 e377c2 8c5a3c a8d08d
+1f4e9c f4a7a0 7f8c1d b03a7a 9fb8e8 0f766e ffb14e 5b4b8a c0c0c0 6aa84f"""
+"""Twenty colours as RRGGBB: muted enough to lie over a photograph, far enough apart to be told."""
 
 
 def apply_value_map(
@@ -126,7 +135,7 @@ def apply_value_map(
     """Turn raw mask values into class ids and validity; refuse what is not declared.
 
     Args:
-        raw: integer array of any shape.
+        raw: integer or bool array of any shape.
         task: gives the declared values and `ignore`.
         value_map: raw value -> class id or "ignore"; None means raw values are class ids.
         where: file name for the message.
@@ -135,8 +144,12 @@ def apply_value_map(
         labels uint8 (0 where not valid) and valid bool, both of raw's shape.
 
     Raises:
-        InputError: a value is outside the task; names value, share of pixels and a proposed map.
+        InputError: a value is outside the task; names value, share of pixels and a proposed map. Or the
+            map leads to a class that the task does not have.
     """
+    for key, value in (value_map or {}).items():
+        if value != "ignore" and value not in task.values:
+            raise InputError(f"{key} is mapped to {value}, which is not one of {list(task.values)}", where=where)
     declared: dict[int, int] = {value: value for value in task.values}
     if value_map is not None:
         declared = {key: IGNORE if value == "ignore" else value for key, value in value_map.items()}
@@ -144,34 +157,46 @@ def apply_value_map(
         declared.setdefault(task.ignore, IGNORE)
     if raw.size == 0:
         return raw.astype(np.uint8), np.zeros(raw.shape, bool)
-    low, high = int(raw.min()), int(raw.max())
-    if high - low > 1 << 17:  # wider than any declared set, so something is undeclared
-        raise undeclared(np.unique(raw), raw, task, declared, where)
-    lookup = np.full(high - low + 1, UNDECLARED, np.uint8)
-    for key, value in declared.items():
-        if low <= key <= high:
-            lookup[key - low] = value
-    labels = lookup[raw.astype(np.int64) - low if low else raw]
+    labels = _look_up(raw, declared)
     if (labels == UNDECLARED).any():
-        raise undeclared(np.unique(raw), raw, task, declared, where)
+        raise undeclared(raw, task, declared, where)
     valid = labels != IGNORE
     if not valid.all():
         labels[~valid] = 0
     return labels, valid
 
 
-def undeclared(
-    found: NDArray[np.integer], raw: NDArray[np.integer], task: Task, table: Mapping[int, int], where: str
-) -> InputError:
+def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Replace each value by what it is declared as, or by UNDECLARED."""
+    low, high = int(raw.min()), int(raw.max())
+    if high - low > 1 << 17:
+        known = sorted(key for key in declared if low <= key <= high)
+        found = np.searchsorted(np.array(known, raw.dtype), raw)
+        lookup = np.array([*(declared[key] for key in known), UNDECLARED], np.uint8)
+        exact = np.array([*known, 0], raw.dtype)[found] == raw
+        return np.where(exact, lookup[found], np.uint8(UNDECLARED))
+    lookup = np.full(high - low + 1, UNDECLARED, np.uint8)
+    for key, value in declared.items():
+        if low <= key <= high:
+            lookup[key - low] = value
+    if raw.dtype == np.bool_:
+        raw = raw.view(np.uint8)
+    labels: NDArray[np.uint8] = lookup[raw.astype(np.int64) - low if low else raw]
+    return labels
+
+
+def undeclared(raw: NDArray[np.integer], task: Task, table: Mapping[int, int], where: str) -> InputError:
     """Build the message for label values outside the task, with a map to copy."""
-    outside = [int(value) for value in found if int(value) not in table]
-    worst = max(outside, key=lambda value: int((raw == value).sum()))
-    share = float((raw == worst).mean())
-    more = f" (and {len(outside) - 1} more: {outside[:6]})" if len(outside) > 1 else ""
+    values, amounts = np.unique(raw, return_counts=True)
+    found = [int(value) for value in values]
+    outside = {value: int(amount) for value, amount in zip(found, amounts, strict=True) if value not in table}
+    worst = max(outside, key=lambda value: outside[value])
+    share = outside[worst] / raw.size
+    more = f" (and {len(outside) - 1} more: {list(outside)[:6]})" if len(outside) > 1 else ""
     return InputError(
         f"label value {worst} covers {share:.2%} of the mask{more} but the task declares {sorted(table)}",
         where=where,
-        fix=f"declare it, set task.ignore, or add values: {propose_map([int(v) for v in found], task)}",
+        fix=f"declare it, set task.ignore, or add values: {propose_map(found, task)}",
     )
 
 

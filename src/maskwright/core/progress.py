@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -23,13 +23,8 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """Print one warning line on stderr."""
 
-    def task(self, name: str, total: int, done: int = 0) -> _Context:
+    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[Tick]:
         """Open a piece of work of `total` units of which `done` are there already."""
-
-
-class _Context(Protocol):
-    def __enter__(self) -> Tick: ...
-    def __exit__(self, *exc: object) -> None: ...
 
 
 class Silent:

@@ -298,7 +298,7 @@ def _parse(text: str, shape: Shape, base: int, empty: Sequence[str], where: str)
         )
     if count % 2:
         raise InputError(
-            f"run lengths hold {count} numbers, an odd count",
+            f"run lengths hold an odd count of numbers ({count})",
             where=where,
             fix="write a start and a length for every run",
         )

@@ -1,7 +1,7 @@
 """The run folder: its names, its lock, and its manifest of what is finished and made from what.
 
     recipe.yaml  fingerprint.json  folds.csv  members/<member>/fold<k>/  probabilities/<member>/<split>/
-    decision.json  items.csv  output/  report.html  manifest.json  run.lock
+    decision.json  items.csv  held_out.json  output/  report.html  manifest.json  run.lock
 
 No absolute path is stored inside, so a run folder can be moved.
 """
@@ -59,6 +59,7 @@ class RunFolder:
         self.folds = self.root / "folds.csv"
         self.decision = self.root / "decision.json"
         self.items = self.root / "items.csv"
+        self.held_out = self.root / "held_out.json"
         self.output = self.root / "output"
         self.report = self.root / "report.html"
         self.manifest = self.root / "manifest.json"

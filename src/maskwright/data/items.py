@@ -26,6 +26,8 @@ class Item:
     """uint8 (H, W), or (K, H, W) for multilabel; 0 where not valid; None if the source is unlabelled."""
     valid: Valid
     """(H, W); False where alpha, nodata or the label say that a pixel does not count."""
+    seen: Valid
+    """(H, W); False where the image itself has nothing to show: alpha, nodata; often the same array as valid."""
 
     @property
     def shape(self) -> Shape:
@@ -35,7 +37,10 @@ class Item:
     @property
     def bytes(self) -> int:
         """Memory the arrays take."""
-        return self.image.nbytes + self.valid.nbytes + (0 if self.label is None else self.label.nbytes)
+        arrays = {
+            id(array): array.nbytes for array in (self.image, self.label, self.valid, self.seen) if array is not None
+        }
+        return sum(arrays.values())
 
 
 def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
@@ -52,33 +57,33 @@ def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
     """
     image, seen = read_image(source.image_path(key), max_pixels)
     if not source.labelled:
-        return _frozen(Item(key, image, None, seen))
+        return _item(key, image, None, seen, seen)
     shape = (image.shape[0], image.shape[1])
-    label, known = source.read_label(key, shape, task)
-    return _frozen(combine(key, image, seen, label, known))
+    return combine(key, image, seen, *source.read_label(key, shape, task))
 
 
 def combine(key: str, image: Pixels, seen: Valid, label: Label, known: Valid) -> Item:
     """Make an item from an image and its label: a pixel counts where both say so, and is 0 in the label elsewhere."""
-    valid = seen & known
+    valid = seen if known.all() else seen & known
     if not valid.all():
-        label = label.copy()
         label[..., ~valid] = 0
-    return Item(key, image, label, valid)
+    return _item(key, image, label, valid, seen)
 
 
-def _frozen(item: Item) -> Item:
-    for array in (item.image, item.label, item.valid):
+def _item(key: str, image: Pixels, label: Label | None, valid: Valid, seen: Valid) -> Item:
+    for array in (image, label, valid, seen):
         if array is not None:
             array.flags.writeable = False
-    return item
+    return Item(key, image, label, valid, seen)
 
 
 class ItemCache:
     """The items read last, up to a number of bytes; one for each process.
 
     Args:
-        source, task, max_pixels: as read_item.
+        source: as for read_item.
+        task: as for read_item.
+        max_pixels: as for read_item.
         limit: bytes kept; an item larger than that is read each time.
     """
 

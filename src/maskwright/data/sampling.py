@@ -14,7 +14,9 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     """Return a 63-bit number that differs for every triple: BLAKE2b, the same on every machine and version.
 
     Args:
-        seed, epoch, index: any integers.
+        seed: of the run.
+        epoch: any integer.
+        index: any integer.
     """
     digest = hashlib.blake2b(f"{seed},{epoch},{index}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
@@ -50,7 +52,9 @@ def crop_window(seed: int, epoch: int, index: int, shape: Shape, size: Shape) ->
     """Return a random window, every place equally likely.
 
     Args:
-        seed, epoch, index: name the draw.
+        seed: of the run.
+        epoch: of the draw.
+        index: of the draw in its epoch.
         shape: (H, W) of the image in pixels.
         size: (h, w) of the window; where it is larger than the image, the image lies at a random place in it.
     """

@@ -53,7 +53,7 @@ class Forward:
         assert models, "no model to predict with"
         self.device = machine.resolve()
         self._layout = torch.channels_last if machine.channels_last else torch.contiguous_format
-        self._models = [model.to(self.device).to(memory_format=self._layout).eval() for model in models]  # type: ignore[call-overload]
+        self._models = [model.to(self.device).to(memory_format=self._layout).eval() for model in models]
         self._symmetries = symmetries(tta)
         self._task, self._half = task, machine.precision == "bf16"
 

@@ -86,7 +86,12 @@ def predict_items(models: Sequence[SegModel], job: PredictJob, store: Store, rep
     name = " ".join(["predict", *(str(job.facts[word]) for word in ("member", "split") if word in job.facts)])
     made = 0
 
+    writing: deque[Future[None]] = deque()
+
     def pause() -> None:
+        if stop.requested:
+            for future in writing:
+                future.result()
         stop.check(f"{len(job.keys) - len(missing) + made} of {len(job.keys)} items are predicted")
 
     with (
@@ -95,7 +100,6 @@ def predict_items(models: Sequence[SegModel], job: PredictJob, store: Store, rep
         ThreadPoolExecutor(1) as writer,
     ):
         ahead = reader.submit(_load, job, groups[0])
-        writing: deque[Future[None]] = deque()
         for index, group in enumerate(groups):
             loaded = ahead.result()
             if index + 1 < len(groups):

@@ -33,7 +33,8 @@ SUFFIX = ".safetensors"
 META = "maskwright"
 LONGEST_HEADER = 1 << 20
 """Bytes; ours take a few hundred, a damaged length must not ask for memory."""
-Quantised = NDArray[np.uint8] | NDArray[np.uint16]
+Quantised = NDArray[np.unsignedinteger[Any]]
+"""uint8 or uint16."""
 Bits = Literal[8, 16]
 
 
@@ -44,7 +45,7 @@ class _Header:
     offset: int
     """Bytes before the data."""
     shape: tuple[int, int, int]
-    dtype: np.dtype[np.uint8] | np.dtype[np.uint16]
+    dtype: np.dtype[np.unsignedinteger[Any]]
     masked: bool
     """Whether a `valid` tensor follows."""
     key: str
@@ -197,6 +198,11 @@ class Store:
         """Return the writer's facts from the file's header."""
         return _read_header(self.path(key), key).facts
 
+    def describe(self, key: str) -> tuple[tuple[int, int, int], dict[str, Any]]:
+        """Return shape (K, H, W) and facts from one look at the file's header."""
+        header = _read_header(self.path(key), key)
+        return header.shape, header.facts
+
 
 def quantise(probabilities: NDArray[np.float32], bits: Bits = 8) -> Quantised:
     """Return round(p * 255) as uint8 or round(p * 65535) as uint16; halves go to the even neighbour.
@@ -249,7 +255,7 @@ def _parse(start: bytes, size: int, path: Path, key: str) -> _Header:
         meta = json.loads(entries["__metadata__"][META])
         probability = entries["probability"]
         planes, height, width = (int(side) for side in probability["shape"])
-        kind = np.dtype({"U8": np.uint8, "U16": np.dtype("<u2")}[probability["dtype"]])
+        kind: np.dtype[np.unsignedinteger[Any]] = np.dtype({"U8": "u1", "U16": "<u2"}[probability["dtype"]])
         header = _Header(
             8 + length, (planes, height, width), kind, "valid" in entries, meta["key"], meta["check"], meta["facts"]
         )

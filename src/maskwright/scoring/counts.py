@@ -5,6 +5,7 @@ Only pixels where `valid` is true count, and every one of them exactly once in e
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,14 +103,20 @@ def count(truth: Label, predicted: Label, valid: Valid | None, task: Task) -> Co
     Raises:
         InputError: multiclass, and a valid pixel holds an id that is not in the task.
     """
+    from maskwright.scoring import kernels
+
     if task.kind == "multiclass":
         return Counts.from_confusion(confusion(truth, predicted, valid, len(task.classes)))
     if task.kind == "binary":
         truth, predicted = truth[np.newaxis], predicted[np.newaxis]
-    assert len(truth) == len(predicted) == task.planes, (truth.shape, predicted.shape, task.planes)
-    totals = np.array([_overlap(true, said, valid) for true, said in zip(truth, predicted, strict=True)])
-    both, true, said, counted = totals.T
-    return Counts(both, said - both, true - both, counted - true - said + both)
+    assert len(truth) == task.planes, (truth.shape, task.planes)
+    assert truth.shape == predicted.shape, (truth.shape, predicted.shape)
+    counted = _valid_bytes(valid, truth.shape[1:])
+    totals = np.zeros((task.planes, 4), np.int64)
+    for true, said, row in zip(truth, predicted, totals, strict=True):
+        kernels.count_overlap(_bytes(true), _bytes(said), counted, row)
+    both, true, said, pixels = totals.T
+    return Counts(both, said - both, true - both, pixels - true - said + both)
 
 
 def confusion(truth: Label, predicted: Label, valid: Valid | None, classes: int) -> NDArray[np.int64]:
@@ -133,9 +140,10 @@ def confusion(truth: Label, predicted: Label, valid: Valid | None, classes: int)
     assert truth.shape == predicted.shape, (truth.shape, predicted.shape)
     true, said, counted = _bytes(truth), _bytes(predicted), _valid_bytes(valid, truth.shape)
     bits = max(kernels.NARROW, (classes - 1).bit_length())
-    table = np.zeros(kernels.LANES * 4**bits + 1, np.int64)
+    lanes = kernels.LANES if bits <= kernels.LANED else 1
+    table = np.zeros(lanes * 4**bits, np.int64)
     seen = kernels.count_pairs(true, said, counted, bits, table)
-    matrix = table[:-1].reshape(kernels.LANES, 1 << bits, 1 << bits).sum(axis=0)
+    matrix = table.reshape(lanes, 1 << bits, 1 << bits).sum(axis=0)
     inside: NDArray[np.int64] = matrix[:classes, :classes].copy()
     highest = int(np.bitwise_or.reduce(np.array([seen], np.uint64).view(np.uint8)))
     if highest >> bits or inside.sum() != matrix.sum():
@@ -147,24 +155,14 @@ def _recounted(
     truth: NDArray[np.uint8], predicted: NDArray[np.uint8], valid: NDArray[np.uint8], classes: int
 ) -> NDArray[np.int64]:
     """Count again without what stands at pixels that do not count; refuse ids that are wrong elsewhere."""
-    if valid.size:
-        truth, predicted = np.where(valid != 0, truth, np.uint8(0)), np.where(valid != 0, predicted, np.uint8(0))
+    truth, predicted = np.where(valid, truth, np.uint8(0)), np.where(valid, predicted, np.uint8(0))
     for name, values in (("truth", truth), ("prediction", predicted)):
         if values.size and int(values.max()) >= classes:
             raise InputError(
                 f"class id {int(values.max())} in the {name}, but the ids of {classes} classes end at {classes - 1}",
                 fix="map label values to class ids first",
             )
-    return confusion(truth, predicted, valid.view(np.bool_) if valid.size else None, classes)
-
-
-def _overlap(truth: Label, predicted: Label, valid: Valid | None) -> NDArray[np.int64]:
-    from maskwright.scoring import kernels
-
-    assert truth.shape == predicted.shape, (truth.shape, predicted.shape)
-    totals = np.zeros(4, np.int64)
-    kernels.count_overlap(_bytes(truth), _bytes(predicted), _valid_bytes(valid, truth.shape), totals)
-    return totals
+    return confusion(truth, predicted, valid.view(np.bool_), classes)
 
 
 def _bytes(array: Label) -> NDArray[np.uint8]:
@@ -181,7 +179,7 @@ def _bytes(array: Label) -> NDArray[np.uint8]:
 
 def _valid_bytes(valid: Valid | None, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     if valid is None:
-        return np.empty(0, np.uint8)
+        return np.ones(math.prod(shape), np.uint8)
     assert valid.dtype == np.bool_, valid.dtype
     assert valid.shape == shape, (valid.shape, shape)
     return np.ascontiguousarray(valid).reshape(-1).view(np.uint8)

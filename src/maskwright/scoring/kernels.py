@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ Numbers = NDArray[np.int64]
 
 LANES = 4
 """Tables that neighbours are counted in by turns: adding to one cell twice in a row makes the chip wait."""
+LANED = 6
+"""Bits of a class id up to which that many tables fit the nearest cache."""
 NARROW = 4
 """Bits of a class id up to which a pair of ids fits one byte."""
 FEW, SEVERAL = 3, 6
@@ -31,32 +35,17 @@ FEW, SEVERAL = 3, 6
 chip guesses right; 2-8 and 6-16 were tried on blocks, regions and noise, 2026-11-21."""
 
 _ONE = np.uint64(1)
-_LOW_BYTE = np.uint64(0xFF)
+_EIGHT = np.uint64(8)
+_BYTE = np.uint64(0xFF)
+_EVEN = np.uint64(0x00FF00FF00FF00FF)
 _ALL_VALID = np.uint64(0x0101010101010101)
 
 
 @helper
-def _cell(truth: Bytes, predicted: Bytes, valid: Bytes, index: int, bits: int, trash: int) -> int:
-    """Return the cell of one pixel's pair in a table; `trash` for a pixel that does not count."""
-    if valid.size and valid[index] == 0:
-        return trash
+def _pair(true: Word, said: Word, bits: int) -> Any:
+    """Return the cell of a pair of ids; whatever the ids are, it lies in the table."""
     keep = (1 << bits) - 1
-    return ((truth[index] & keep) << bits) | (predicted[index] & keep)
-
-
-@helper
-def _count_eight(table: Numbers, true: Word, said: Word, bits: int, stride: int) -> None:
-    """Count eight valid pixels, given as words."""
-    if bits == NARROW:
-        pairs = (true << np.uint64(NARROW)) | said
-        for place in range(8):
-            table[(place & (LANES - 1)) * stride + np.int64((pairs >> np.uint64(8 * place)) & _LOW_BYTE)] += 1
-    else:
-        keep = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
-        for place in range(8):
-            high = ((true >> np.uint64(8 * place)) & keep) << np.uint64(bits)
-            pair = high | ((said >> np.uint64(8 * place)) & keep)
-            table[(place & (LANES - 1)) * stride + np.int64(pair)] += 1
+    return ((true & keep) << bits) | (said & keep)
 
 
 @kernel(types.uint64(BYTES, BYTES, BYTES, types.int64, NUMBERS_OUT))
@@ -66,50 +55,56 @@ def count_pairs(truth: Bytes, predicted: Bytes, valid: Bytes, bits: int, table: 
     Args:
         truth: class ids.
         predicted: class ids, as many.
-        valid: 0 where a pixel does not count, as many; or empty, and all count.
+        valid: 0 where a pixel does not count, else 1, as many.
         bits: of an id, NARROW..8; the caller checks the ids afterwards by what is returned.
-        table: LANES tables of 4^bits cells in a row, true id in the upper bits, then one cell of trash.
+        table: LANES tables of 4^bits cells in a row, or one, true id in the upper bits.
 
     Returns:
-        All ids seen, or-ed together byte by byte.
+        All ids seen, or-ed together byte by byte; those of pixels that do not count may be among them.
     """
-    size, stride = truth.size, 1 << (2 * bits)
-    trash, begin, index = LANES * stride, 0, 1
+    size, cells, begin, index = truth.size, 1 << (2 * bits), 0, 1
+    stride = cells if table.size > cells else 0
+    shift, keep = np.uint64(bits), np.uint64(cells - 1)
     seen = np.uint64(0)
     while index + 64 < size:
-        change = changes64(truth, index) | changes64(predicted, index)
-        if valid.size:
-            change |= changes64(valid, index)
+        change = changes64(truth, index) | changes64(predicted, index) | changes64(valid, index)
         count = ones(change)
-        if count == 0:
-            index += 64
-            continue
-        if count <= SEVERAL:
+        if 0 < count <= SEVERAL:
             for step in range(FEW if count <= FEW else SEVERAL):
                 place = index + lowest(change)
-                cell = _cell(truth, predicted, valid, begin, bits, trash)
-                table[cell + (step & (LANES - 1)) * stride if cell != trash else trash] += place - begin
+                cell = _pair(truth[begin], predicted[begin], bits) + (step & (LANES - 1)) * stride
                 seen |= np.uint64(truth[begin] | predicted[begin])
+                table[cell] += (place - begin) * (valid[begin] != 0)
                 begin = place
                 change &= change - _ONE
-        else:
-            table[_cell(truth, predicted, valid, begin, bits, trash)] += index - begin
+        elif count:
+            table[_pair(truth[begin], predicted[begin], bits)] += (index - begin) * (valid[begin] != 0)
             seen |= np.uint64(truth[begin] | predicted[begin])
             begin = index + 64
             for word in range(index, begin, 8):
                 true, said = load8(truth, word), load8(predicted, word)
                 seen |= true | said
-                if valid.size and load8(valid, word) != _ALL_VALID:
+                if load8(valid, word) != _ALL_VALID:
                     for place in range(word, word + 8):
-                        table[_cell(truth, predicted, valid, place, bits, trash)] += 1
+                        table[_pair(truth[place], predicted[place], bits)] += valid[place] != 0
+                elif bits == NARROW:
+                    both = (true << shift) | said
+                    for place in range(8):
+                        lane = (place & (LANES - 1)) * stride
+                        table[lane + np.int64((both >> np.uint64(8 * place)) & _BYTE)] += 1
                 else:
-                    _count_eight(table, true, said, bits, stride)
+                    even = ((true & _EVEN) << shift) | (said & _EVEN)
+                    odd = (((true >> _EIGHT) & _EVEN) << shift) | ((said >> _EIGHT) & _EVEN)
+                    for pair in range(4):
+                        move, lane = np.uint64(16 * pair), (2 * pair & (LANES - 1)) * stride
+                        table[lane + np.int64((even >> move) & keep)] += 1
+                        table[lane + stride + np.int64((odd >> move) & keep)] += 1
         index += 64
     if size:
-        table[_cell(truth, predicted, valid, begin, bits, trash)] += index - begin
+        table[_pair(truth[begin], predicted[begin], bits)] += (index - begin) * (valid[begin] != 0)
         seen |= np.uint64(truth[begin] | predicted[begin])
     for place in range(index, size):
-        table[_cell(truth, predicted, valid, place, bits, trash)] += 1
+        table[_pair(truth[place], predicted[place], bits)] += valid[place] != 0
         seen |= np.uint64(truth[place] | predicted[place])
     return seen
 
@@ -121,26 +116,21 @@ def count_overlap(truth: Bytes, predicted: Bytes, valid: Bytes, totals: Numbers)
     Args:
         truth: 0, or anything else for foreground.
         predicted: the same, as many.
-        valid: 0 where a pixel does not count, as many; or empty, and all count.
+        valid: 0 where a pixel does not count, as many.
         totals: int64 (4,), added to.
     """
     size, index = truth.size, 0
     both = true = said = counted = 0
     while index + 64 <= size:
-        bits, answer = differs64(truth, index, 0), differs64(predicted, index, 0)
-        if valid.size:
-            mask = differs64(valid, index, 0)
-            bits &= mask
-            answer &= mask
-            counted += ones(mask)
-        both += ones(bits & answer)
-        true += ones(bits)
-        said += ones(answer)
+        mask = differs64(valid, index, 0)
+        present, answered = differs64(truth, index, 0) & mask, differs64(predicted, index, 0) & mask
+        both += ones(present & answered)
+        true += ones(present)
+        said += ones(answered)
+        counted += ones(mask)
         index += 64
-    if not valid.size:
-        counted = index
     for place in range(index, size):
-        if not valid.size or valid[place] != 0:
+        if valid[place] != 0:
             both += truth[place] != 0 and predicted[place] != 0
             true += truth[place] != 0
             said += predicted[place] != 0

@@ -191,7 +191,8 @@ def check_names(recipe: Recipe, path: Path) -> None:
     """Refuse every name and parameter that a room's table does not know, before any work."""
     from maskwright.data import augment
     from maskwright.models import build as models
-    from maskwright.training import losses, optim, schedule
+    from maskwright.training import optim, schedule
+    from maskwright.training.losses import table as losses
 
     for name, member in recipe.members.items():
         where = f"{path}:members.{name}"

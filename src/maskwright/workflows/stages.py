@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwright import __version__
-from maskwright.core.errors import InputError
+from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import write_json, write_text
 from maskwright.core.recipe.load import digest, dump_resolved, recipe_hash
 from maskwright.core.runs import Split
@@ -27,6 +27,7 @@ def inspect(session: Session) -> None:
         DataError: with every fault of the set; nothing is written then.
     """
     data = session.recipe.data
+    _join_or_tell_all(session)
     for source in (session.train_source, session.test_source):
         for note in () if source is None else source.notes:
             session.reporter.say(f"note: {note}")
@@ -45,7 +46,8 @@ def inspect(session: Session) -> None:
         found: list[Fingerprint] = []
 
         def make(source: Source = source, found: list[Fingerprint] = found, path: Path = path) -> None:
-            found.append(audit.check(source, session.recipe.task, data, session.reporter))
+            like = session.fingerprint() if path == session.run.fingerprint_test else None
+            found.append(audit.check(source, session.recipe.task, data, session.reporter, session.stop, like))
             if session.main:
                 write_json(path, found[0].to_plain())
                 write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
@@ -56,6 +58,18 @@ def inspect(session: Session) -> None:
             session.reporter.say(f"inspect {name}: {len(found[0].items)} items, no faults")
     if session.main and session.run.fingerprint.exists():
         write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
+
+
+def _join_or_tell_all(session: Session) -> None:
+    """Join the sources; where that fails, look at the pixels too, so that one run names every fault."""
+    data = session.recipe.data
+    try:
+        _ = session.train_source, session.test_source
+    except DataError:
+        faults = audit.all_faults(data.train, session.recipe.task, data, session.reporter, session.stop)
+        if data.test is not None:
+            faults += audit.all_faults(data.test, session.recipe.task, data, session.reporter, session.stop)
+        raise DataError(list(dict.fromkeys(faults))) from None
 
 
 def inspect_inputs(session: Session) -> dict[str, Any]:

@@ -13,8 +13,12 @@ from maskwright.output.report.markup import Markup, count, score, share, text
 
 SERIES = 8
 """How many series colours style.css has: classes s0..s7."""
-_POINTS = 240
-"""A line is thinned to at most this many points; its hover targets to a quarter of them."""
+_POINTS, _ALL_POINTS = 240, 2400
+"""Most points of one line, and of all lines of a chart: beyond, they are thinned evenly."""
+_TARGETS = 240
+"""Most hover targets of a chart."""
+_LEAST = 1e-30
+"""What is smaller is nothing, on any axis."""
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 24, 36
 
 
@@ -63,7 +67,7 @@ class Axes:
 def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[float]:
     """Return round numbers (1, 2, 5 x 10^n) within [low, high], at most about `most` of them."""
     span = high - low
-    if not span > 0:
+    if not span > _LEAST:
         return [low]
     rough = span / max(most, 1)
     power = 10.0 ** math.floor(math.log10(rough))
@@ -79,7 +83,7 @@ class _Frame:
 
     def __init__(self, axes: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> None:
         self.axes = axes
-        self.log = axes.log_y and bool((ys > 0).all())
+        self.log = axes.log_y and bool((ys > _LEAST).all())
         self.x_low, self.x_high = axes.x_range or _padded(xs, 0.0)
         self.y_low, self.y_high = axes.y_range or _padded(np.log10(ys) if self.log else ys, 0.06)
         self.right, self.bottom = axes.width - _RIGHT, axes.height - _BOTTOM
@@ -123,30 +127,33 @@ class _Frame:
 
 def line_chart(lines: Sequence[Line], axes: Axes, marks: Sequence[Mark] = ()) -> Markup:
     """Draw lines over common axes; points that are not finite (or not positive on a log axis) are left out."""
-    kept = [(line, _finite(line, axes.log_y)) for line in lines]
+    most = min(_POINTS, max(16, _ALL_POINTS // max(len(lines), 1)))
+    kept = [(line, _finite(line, axes.log_y, most)) for line in lines]
     kept = [(line, points) for line, points in kept if len(points)]
     if not kept:
         return f'<p class="empty">{text(axes.title)}: nothing was recorded.</p>'
     every = np.concatenate([points for _, points in kept])
     frame = _Frame(axes, every[:, 0], every[:, 1])
-    return frame.wrap("".join(_mark(frame, mark) for mark in marks) + "".join(_drawn(frame, *pair) for pair in kept))
+    targets = max(2, _TARGETS // len(kept))
+    drawn = "".join(_drawn(frame, line, points, targets) for line, points in kept)
+    return frame.wrap("".join(_mark(frame, mark) for mark in marks) + drawn)
 
 
-def _finite(line: Line, positive: bool) -> NDArray[np.float64]:
+def _finite(line: Line, positive: bool, most: int) -> NDArray[np.float64]:
     points = np.column_stack([np.asarray(line.xs, np.float64), np.asarray(line.ys, np.float64)])
-    points = points[np.isfinite(points).all(axis=1) & ((points[:, 1] > 0) | (not positive))]
-    if len(points) <= _POINTS:
+    points = points[np.isfinite(points).all(axis=1) & ((points[:, 1] > _LEAST) | (not positive))]
+    if len(points) <= most:
         return points
-    thinned: NDArray[np.float64] = points[np.unique(np.linspace(0, len(points) - 1, _POINTS).round().astype(int))]
+    thinned: NDArray[np.float64] = points[np.unique(np.linspace(0, len(points) - 1, most).round().astype(int))]
     return thinned
 
 
-def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64]) -> Markup:
+def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64], targets: int) -> Markup:
     places = [(frame.x(x), frame.y(y)) for x, y in points]
     style = f"s{line.series % SERIES}" + (" dashed" if line.dashed else "")
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     parts = [f'<polyline class="line {style}" points="{path}"><title>{text(line.name)}</title></polyline>']
-    every = max(1, math.ceil(len(points) / (_POINTS // 4)))
+    every = max(1, math.ceil(len(points) / targets))
     lone = " lone" if len(points) == 1 else ""
     for (x, y), (at, value) in list(zip(places, points, strict=True))[::every]:
         said = f"{line.name}: {short(float(value))} at {frame.axes.x} {short(float(at))}"
@@ -229,7 +236,7 @@ def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
     for index, (label, value, style) in enumerate(rows):
         y, x = 4 + step * index + step / 2, place[value]
         parts.append(f'<line class="rung" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(label)}</text>')
+        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(_cut(label, 17))}</text>')
         parts.append(
             f'<circle class="dot {style}" cx="{x:.1f}" cy="{y}" r="6.5"><title>{score(value)}</title></circle>'
         )
@@ -287,8 +294,8 @@ def _padded(values: NDArray[np.float64], share_of_span: float, least: float = 0.
     """Return a range around values that is never empty."""
     low, high = float(values.min()), float(values.max())
     span = max(high - low, least)
-    if span == 0:
-        span = abs(high) * 0.1 or 1.0
+    if span <= 1e-9 * max(abs(low), abs(high)) + _LEAST:  # one value, but for rounding
+        span = abs(high) * 0.1 if abs(high) > _LEAST else 1.0
         return low - span / 2, high + span / 2
     spare = (span - (high - low)) / 2 + share_of_span * span
     return low - spare, high + spare

@@ -11,6 +11,7 @@ from maskwright.output.report.markup import (
     Column,
     Markup,
     bar,
+    count,
     name,
     named,
     plural,
@@ -24,10 +25,11 @@ from maskwright.output.report.markup import (
 from maskwright.output.report.pictures import data_uri, error_kinds
 from maskwright.output.report.sections import metric_title
 
-PICTURE_BUDGET = 6_000_000
+PICTURE_BUDGET = 5_500_000
 """Bytes of all pictures together before base64 adds a third; with it the page stays below 10 MB."""
 _PICTURE_MOST = 60_000
 _LEGEND_FOLDS = 12
+_THRESHOLDS = 48
 
 
 def decision(facts: ReportFacts) -> Markup:
@@ -68,8 +70,10 @@ def _thresholds(facts: ReportFacts) -> Markup:
         plain = "The thresholds were given, not chosen." if facts.decision.rule != "argmax" else said
         return f"<h3>Thresholds</h3><p>{plain}</p>"
     metric = metric_title(facts.headline.metric)
-    body = "".join(_threshold(curve, metric) for curve in curves)
-    return f'<h3>Thresholds</h3><div class="charts">{body}</div>'
+    body = "".join(_threshold(curve, metric) for curve in curves[:_THRESHOLDS])
+    left = len(curves) - _THRESHOLDS
+    rest = f'<p class="caption">{count(left)} more classes: see decision.json.</p>' if left > 0 else ""
+    return f'<h3>Thresholds</h3><div class="charts">{body}</div>{rest}'
 
 
 def _threshold(curve: ThresholdCurve, metric: str) -> Markup:

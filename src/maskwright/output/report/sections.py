@@ -52,7 +52,7 @@ def lede(facts: ReportFacts) -> Markup:
         plural(len(facts.decision.members), "member"),
         text(facts.made.date),
     ]
-    return " <span>·</span> ".join(part for part in parts if part)
+    return " <i>·</i> ".join(f"<span>{part}</span>" for part in parts if part)
 
 
 def overview(facts: ReportFacts) -> Markup:
@@ -125,7 +125,7 @@ def _fold_by_fold(facts: ReportFacts) -> Markup:
     spread = max(value for _, value, _ in rows) - min(value for _, value, _ in rows)
     return (
         f'<div><h3>Fold by fold</h3><figure class="scale">{ladder(rows[:_LADDER], "Score of each fold")}<figcaption>'
-        f"Worst and best fold differ by {spread:.4f}: a smaller difference between two runs says little."
+        f"Worst and best fold differ by {spread:.4f}, with one and the same recipe."
         "</figcaption></figure></div>"
     )
 

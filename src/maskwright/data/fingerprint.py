@@ -1,0 +1,250 @@
+"""Look at every pixel of a set once, in parallel: sizes, bands, statistics, class counts, duplicates, faults.
+
+Sums are taken item by item and combined in the order of keys, so the result is the same whatever the
+number of threads. The fingerprint is written beside the run; later stages need no second pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from maskwright.core.errors import InputError
+from maskwright.core.labels import Task
+from maskwright.core.progress import Reporter
+from maskwright.core.recipe.blocks import Data
+from maskwright.core.stop import Stop
+from maskwright.data.header import Header
+from maskwright.data.measure import Measured, Moments, measure
+from maskwright.data.sources.base import Source
+
+MOST_THREADS = 16
+SHOWN = 6
+"""Keys or groups named in one note."""
+
+
+@dataclass(frozen=True)
+class ItemRecord:
+    """What one pass learnt of one item."""
+
+    key: str
+    path: str
+    """Image file below the folder that all images of the set share."""
+    height: int
+    width: int
+    bands: int
+    """Bands in the file, alpha left out."""
+    dtype: str
+    bytes: int
+    """Size of the image file, to notice that it was changed."""
+    digest: str
+    """BLAKE2b of the decoded pixels, 32 hex digits: equal for equal images, however compressed."""
+    pixels: tuple[int, ...]
+    """Valid pixels of each value of the task, or of each plane for multilabel; empty if unlabelled."""
+    valid: int
+    """Pixels that count."""
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What one pass learnt of a set."""
+
+    items: tuple[ItemRecord, ...]
+    """In the order of keys."""
+    bands: int
+    """Bands of an image; grey images in a colour set count as 3."""
+    dtype: str
+    divide: float
+    """What pixel values are divided by."""
+    mean: tuple[float, ...]
+    """Mean of each band the recipe uses, over valid pixels, after dividing."""
+    std: tuple[float, ...]
+    """Standard deviation of the same; 1 for a band that is constant."""
+    class_pixels: tuple[int, ...]
+    """Sum of the items' pixels."""
+    duplicates: tuple[tuple[str, ...], ...]
+    """Keys of images whose pixels are equal, group by group; plain one-coloured images are not compared."""
+    notes: tuple[str, ...]
+    """What the user should know, in words."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Fingerprint:
+        """Build it from to_plain's data, also after a trip through JSON.
+
+        Raises:
+            InputError: the data is of another version.
+        """
+        try:
+            known = dict(plain)
+            known["items"] = tuple(ItemRecord(**{**row, "pixels": tuple(row["pixels"])}) for row in plain["items"])
+            known["duplicates"] = tuple(tuple(group) for group in plain["duplicates"])
+            for name in ("mean", "std", "class_pixels", "notes"):
+                known[name] = tuple(plain[name])
+            return cls(**known)
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"the fingerprint is of another version ({error})", where="fingerprint.json", fix="run inspect again"
+            ) from None
+
+
+def take(
+    source: Source,
+    task: Task,
+    data: Data,
+    reporter: Reporter,
+    workers: int | None = None,
+    stop: Stop | None = None,
+) -> tuple[Fingerprint, list[str]]:
+    """Decode every image and label of a source once.
+
+    Args:
+        source: labelled or not.
+        task: gives classes, values and ignore.
+        data: bands, divide, max_pixels.
+        reporter: gets one progress bar.
+        workers: threads; None: as many as there are processors, 16 at most.
+        stop: looked at after each item.
+
+    Returns:
+        the fingerprint of the items that could be read, and every fault of the others, one line each.
+
+    Raises:
+        Interrupted: a stop was asked for.
+    """
+    found: list[Measured] = []
+    executor = ThreadPoolExecutor(workers or min(MOST_THREADS, len(os.sched_getaffinity(0))))
+    try:
+        with reporter.task("inspect", len(source.keys)) as tick:
+            for one in executor.map(lambda key: measure(source, key, task, data.max_pixels), source.keys):
+                found.append(one)
+                tick.advance()
+                if stop is not None:
+                    stop.check("nothing was written yet")
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+    return _sum(source, found, task, data), [fault for one in found for fault in one.faults]
+
+
+def divisor(data: Data, dtype: str) -> float:
+    """Return what pixel values are divided by: data.divide, or 255 for 8 bit, 65535 for 16 bit, else 1."""
+    return data.divide or {"uint8": 255.0, "int8": 255.0, "uint16": 65535.0, "int16": 65535.0}.get(dtype, 1.0)
+
+
+def _sum(source: Source, found: Sequence[Measured], task: Task, data: Data) -> Fingerprint:
+    """Put the items together; those with faults are left out."""
+    whole = [one for one in found if one.moments is not None]
+    bands, dtype = _usual([one.header for one in whole if one.header is not None])
+    total = _total(whole, bands, data)
+    divide = divisor(data, dtype)
+    std = np.sqrt(total.squares / max(total.count, 1)) / divide
+    records = tuple(_record(source, one) for one in whole)
+    kinds = 0 if not source.labelled else task.planes if task.kind == "multilabel" else len(task.values)
+    result = Fingerprint(
+        items=records,
+        bands=bands,
+        dtype=dtype,
+        divide=divide,
+        mean=tuple(float(value) for value in total.mean / divide),
+        std=tuple(float(value) if value > 0 else 1.0 for value in std),
+        class_pixels=tuple(sum(record.pixels[kind] for record in records) for kind in range(kinds)),
+        duplicates=_duplicates(whole),
+        notes=(),
+    )
+    flat = [index for index, value in enumerate(std) if value == 0 and total.count]
+    return replace(result, notes=tuple(_notes(result, whole, flat, task)))
+
+
+def _record(source: Source, one: Measured) -> ItemRecord:
+    assert one.header is not None, one.key
+    path, header = source.image_path(one.key), one.header
+    return ItemRecord(
+        key=one.key,
+        path=str(PurePosixPath(one.key).with_name(path.name)),
+        height=header.height,
+        width=header.width,
+        bands=header.bands,
+        dtype=header.dtype,
+        bytes=path.stat().st_size,
+        digest=one.digest,
+        pixels=one.pixels,
+        valid=one.valid,
+    )
+
+
+def _usual(headers: Sequence[Header]) -> tuple[int, str]:
+    """Return bands and dtype of most images; grey beside colour counts as colour."""
+    if not headers:
+        return 0, ""
+    bands = Counter(header.bands for header in headers)
+    if set(bands) == {1, 3}:
+        bands = Counter({3: 1})
+    dtypes = Counter(header.dtype for header in headers)
+    return max(sorted(bands), key=lambda n: bands[n]), max(sorted(dtypes), key=lambda name: dtypes[name])
+
+
+def _total(whole: Sequence[Measured], bands: int, data: Data) -> Moments:
+    """Add up the bands that the recipe uses; grey images in a colour set count in each."""
+    chosen = [band - 1 for band in data.bands or range(1, bands + 1)]
+    total = Moments(0, np.zeros(len(chosen)), np.zeros(len(chosen)))
+    for one in whole:
+        assert one.moments is not None, one.key
+        have = len(one.moments.mean)
+        places = [0] * len(chosen) if have == 1 and bands == 3 else chosen
+        if max(places, default=0) < have:  # the audit refuses the others
+            total = total + Moments(one.moments.count, one.moments.mean[places], one.moments.squares[places])
+    return total
+
+
+def _duplicates(whole: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
+    by_digest: dict[str, list[str]] = defaultdict(list)
+    for one in whole:
+        if not one.plain:
+            by_digest[one.digest].append(one.key)
+    return tuple(tuple(keys) for keys in by_digest.values() if len(keys) > 1)
+
+
+def _notes(result: Fingerprint, whole: Sequence[Measured], flat: Sequence[int], task: Task) -> Iterator[str]:
+    """Say in words what is no fault but worth knowing."""
+    count = len(whole)
+    grey = sum(record.bands == 1 for record in result.items)
+    if grey and result.bands == 3:
+        yield f"{grey} of {count} images are grey beside colour ones; their band is used three times"
+    hidden = [one for one in whole if one.hidden]
+    if hidden:
+        share = sum(one.hidden for one in hidden) / sum(record.height * record.width for record in result.items)
+        yield f"{len(hidden)} of {count} images hide pixels by alpha or nodata ({share:.2%} of all); they do not count"
+    turned = sum(one.header is not None and one.header.orientation != 1 for one in whole)
+    if turned:
+        yield f"{turned} of {count} images carry an EXIF orientation, which is not applied: pixels are used as stored"
+    void = [record.key for record in result.items if record.valid == 0]
+    if void:
+        yield f"{len(void)} of {count} items have no pixel that counts: {_some(void)}"
+    names = task.classes if task.kind == "multilabel" else task.value_names
+    for name, pixels in zip(names, result.class_pixels, strict=bool(result.class_pixels)):
+        if not pixels:
+            yield f"class '{name}' has no pixel"
+    for band in flat:
+        yield f"band {band + 1} of the bands used is constant"
+    labels = {one.key: one.label_digest for one in whole}
+    for keys in result.duplicates[:SHOWN]:
+        differ = ", yet their labels differ" if len({labels[key] for key in keys}) > 1 else ""
+        yield f"images {_some(keys)} are equal{differ}; they stay in one fold"
+    if len(result.duplicates) > SHOWN:
+        yield f"and {len(result.duplicates) - SHOWN} more groups of equal images"
+
+
+def _some(keys: Sequence[str]) -> str:
+    """Name the first keys of a list."""
+    listed = ", ".join(f"'{key}'" for key in keys[:SHOWN])
+    return f"{listed} and {len(keys) - SHOWN} more" if len(keys) > SHOWN else listed

@@ -1,0 +1,158 @@
+"""The decision, and the only two functions that apply it: members to one probability, probability to label.
+
+Weights are whole shares over their sum A. Stored probabilities are multiples of 1/65535, so a blend is
+a multiple of 1/(65535 A) and comparing it with a threshold is exact: what is answered here is what the
+histograms counted, pixel for pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, ValidationError, model_validator
+
+from maskwright.core.errors import InputError
+from maskwright.core.files import read_json, write_json
+from maskwright.core.labels import Task
+from maskwright.core.recipe.base import Block
+from maskwright.ensembling.evidence import Evidence
+from maskwright.ensembling.thresholds import Edges, Rule, edge_value
+
+Floats = NDArray[np.float32]
+UNIT = 65535
+"""Probabilities are whole multiples of 1/65535 (8-bit ones of 257/65535)."""
+MOST_SHARES = 100
+"""Largest sum of shares: up to here float32 still tells neighbouring blends apart."""
+
+
+class Decision(Block):
+    """How probabilities become one answer, and why so."""
+
+    metric: str
+    rule: Rule
+    shares: dict[str, int]
+    """Member -> whole share, 0 or more, in the order of members."""
+    edges: Edges
+    """One threshold for each plane, see thresholds.py; empty for argmax."""
+    kept_weights: bool
+    """False: the members have equal shares."""
+    kept_thresholds: bool
+    """False: every plane has the recipe's fixed threshold."""
+    fixed_edge: int = Field(default=128, ge=1, le=255)
+    """The recipe's fixed threshold."""
+    recipe: str = ""
+    """Hash of the recipe."""
+    evidence: Evidence
+
+    @model_validator(mode="after")
+    def _whole(self) -> Decision:
+        total = sum(self.shares.values())
+        if min(self.shares.values(), default=-1) < 0 or not 0 < total <= MOST_SHARES:
+            raise ValueError(f"shares must be 0 or more and add up to 1..{MOST_SHARES}, got {self.shares}")
+        if (self.rule == "argmax") != (not self.edges) or any(not 1 <= edge <= 255 for edge in self.edges):
+            raise ValueError(f"edges {list(self.edges)} do not fit the rule {self.rule}")
+        return self
+
+    @property
+    def total(self) -> int:
+        """Sum of all shares."""
+        return sum(self.shares.values())
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Member -> weight; they add up to 1."""
+        return {name: share / self.total for name, share in self.shares.items()}
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Members with a share: the others need not be predicted."""
+        return tuple(name for name, share in self.shares.items() if share)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """One for each plane; a pixel is of the class where p >= threshold. Empty for argmax."""
+        return tuple(edge_value(edge) for edge in self.edges)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data, with weights and thresholds written out beside shares and edges."""
+        plain = self.model_dump(mode="json")
+        evidence = plain.pop("evidence")
+        return {**plain, "weights": self.weights, "thresholds": list(self.thresholds), "evidence": evidence}
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Decision:
+        """Return what to_plain was made from."""
+        return cls.model_validate({key: plain[key] for key in plain if key not in ("weights", "thresholds")})
+
+
+def write_decision(path: Path, decision: Decision) -> None:
+    """Write decision.json."""
+    write_json(path, decision.to_plain())
+
+
+def read_decision(path: Path) -> Decision:
+    """Read decision.json.
+
+    Raises:
+        InputError: absent or damaged.
+    """
+    try:
+        return Decision.from_plain(read_json(path))
+    except (ValidationError, TypeError) as error:
+        raise InputError("not a decision of this version", where=path, fix="run maskwright decide") from error
+
+
+def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
+    """Return the weighted mean of the members, float32 (K, H, W).
+
+    Args:
+        probabilities: member -> float32 (K, H, W) as read from a store; members without a share may be missing.
+        decision: gives the shares.
+
+    Raises:
+        InputError: a member with a share is missing.
+    """
+    total: NDArray[np.int32] | None = None
+    for name in decision.needed:
+        if name not in probabilities:
+            raise InputError(f"no probabilities of member '{name}'", fix="run maskwright predict")
+        units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.int32)
+        units *= np.int32(decision.shares[name])
+        total = units if total is None else total + units
+    assert total is not None
+    return (total / np.float64(UNIT * decision.total)).astype(np.float32)
+
+
+def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.uint8]:
+    """Return the label that the decision gives to blended probabilities.
+
+    Args:
+        probability: float32 (K, H, W) from `blend`.
+        decision: gives the rule and the thresholds.
+        task: gives the label's shape.
+
+    Returns:
+        uint8 (H, W), or (K, H, W) of 0/1 for multilabel.
+    """
+    if decision.rule == "argmax":
+        return probability.argmax(0).astype(np.uint8)
+    units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
+    planes = above(units, UNIT * decision.total, decision.edges)
+    return planes if task.kind == "multilabel" else planes[0]
+
+
+def above(units: NDArray[np.integer[Any]], scale: int, edges: Edges) -> NDArray[np.uint8]:
+    """Return where units / scale >= threshold, in whole numbers, uint8 (K, ...) of 0/1.
+
+    Args:
+        units: (K, ...) probabilities times `scale`.
+        scale: a multiple of 255.
+        edges: K edges.
+    """
+    # p >= (2b - 1)/510  <=>  2 units >= (2b - 1) scale / 255
+    limits = np.array([(2 * edge - 1) * (scale // 255) for edge in edges], np.int64)
+    return (2 * units >= limits.reshape(-1, *[1] * (units.ndim - 1))).view(np.uint8)

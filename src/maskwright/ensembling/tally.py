@@ -1,0 +1,116 @@
+"""What every candidate blend answers, counted fold by fold: histograms of bins, or confusion matrices.
+
+Memory is candidates x folds x classes, never pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.labels import Task
+from maskwright.ensembling.select import Shares
+from maskwright.ensembling.thresholds import BINS, Bins, Edges, Rule, best_edges, counts_at
+from maskwright.scoring.counts import Counts
+from maskwright.scoring.scores import score
+
+Table = NDArray[np.int64]
+"""Counts of one item for each candidate: (A, K, 2, 256), or (A, C, C) for multiclass."""
+
+
+class Tally:
+    """Counts of some candidates.
+
+    Args:
+        task: multiclass counts confusion matrices, the others histograms.
+        metric: a name of scoring.
+        candidates: distinct shares.
+        folds: folds there are.
+    """
+
+    def __init__(self, task: Task, metric: str, candidates: Sequence[Shares], folds: Sequence[int]) -> None:
+        self.task, self.metric = task, metric
+        self.candidates, self.folds = tuple(candidates), tuple(folds)
+        self._place = {shares: index for index, shares in enumerate(self.candidates)}
+        self._tables = {fold: self.empty() for fold in self.folds}
+
+    def empty(self) -> Table:
+        """Return a table of zeros for one item."""
+        planes = self.task.planes
+        cell = (planes, planes) if self.task.kind == "multiclass" else (planes, 2, BINS)
+        return np.zeros((len(self.candidates), *cell), np.int64)
+
+    def measure(
+        self, values: NDArray[np.uint16], scale: int, label: NDArray[np.uint8], valid: NDArray[np.bool_]
+    ) -> Table:
+        """Count some pixels for every candidate; changes nothing, so threads may share a tally.
+
+        Args:
+            values: uint16 (M, K, ...), probabilities times `scale`.
+            scale: 255 or 65535.
+            label: uint8 (...), or (K, ...) for multilabel.
+            valid: bool (...).
+        """
+        from maskwright.ensembling import kernels
+
+        table = self.empty()
+        flat = np.ascontiguousarray(values).reshape(*values.shape[:2], -1)
+        counted = np.ascontiguousarray(valid).reshape(-1).view(np.uint8)
+        shares = np.array(self.candidates, np.int64)
+        if self.task.kind == "multiclass":
+            kernels.count_classes(flat, np.ascontiguousarray(label).reshape(-1), counted, shares, table)
+        else:
+            truth = np.ascontiguousarray(label).reshape(flat.shape[1], -1)
+            offsets, lookup = _lookup(self.candidates, scale)
+            kernels.count_bins(flat, truth, counted, shares, offsets, lookup, table)
+        return table
+
+    def add(self, fold: int, table: Table) -> None:
+        """Add what `measure` counted to a fold."""
+        self._tables[fold] += table
+
+    def take(self, other: Tally) -> None:
+        """Take over the candidates of another tally of the same items."""
+        assert self.folds == other.folds, (self.folds, other.folds)
+        new = [shares for shares in other.candidates if shares not in self._place]
+        rows = [other.candidates.index(shares) for shares in new]
+        self.candidates += tuple(new)
+        self._place = {shares: index for index, shares in enumerate(self.candidates)}
+        for fold in self.folds:
+            self._tables[fold] = np.concatenate([self._tables[fold], other._tables[fold][rows]])
+
+    def pooled(self, shares: Shares, folds: Iterable[int]) -> Bins:
+        """Return one candidate's counts over some folds, (K, 2, 256) or (C, C)."""
+        place = self._place[shares]
+        total = np.zeros_like(self._tables[self.folds[0]][place])
+        for fold in folds:
+            total += self._tables[fold][place]
+        return total
+
+    def counts(self, shares: Shares, folds: Iterable[int], edges: Edges) -> Counts:
+        """Return the counts of one candidate at given thresholds (none for multiclass) over some folds."""
+        pooled = self.pooled(shares, folds)
+        return Counts.from_confusion(pooled) if self.task.kind == "multiclass" else counts_at(pooled, edges)
+
+    def score(self, shares: Shares, folds: Iterable[int], edges: Edges) -> float:
+        """Return the score of one candidate at given thresholds over some folds; nan where it has none."""
+        return float(score(self.counts(shares, folds, edges), self.metric))
+
+    def tuned(self, shares: Shares, folds: Iterable[int], rule: Rule, default: Edges) -> Edges:
+        """Return the best thresholds of one candidate over some folds; the default where none are tuned."""
+        if rule in ("fixed", "argmax"):
+            return default
+        return best_edges(self.pooled(shares, folds), self.metric, rule, default)
+
+
+@lru_cache(maxsize=64)
+def _lookup(candidates: tuple[Shares, ...], scale: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return where each candidate's table of bins begins, and the tables, ending with that of one whole share."""
+    totals = [*(sum(shares) for shares in candidates), 1]
+    unit = scale // 255
+    parts = [(2 * np.arange(scale * total + 1) + unit * total) // (2 * unit * total) for total in totals]
+    offsets = np.cumsum([0, *(part.size for part in parts[:-1])])
+    return offsets.astype(np.int64), np.concatenate(parts).astype(np.uint8)

@@ -1,0 +1,229 @@
+"""The stages that need neither GPU nor torch: decide, export, report; and the last words of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.errors import InputError
+from maskwright.core.files import inside, read_json, write_json
+from maskwright.core.recipe.blocks import MasksOutput, ReportOutput, RleCsvOutput
+from maskwright.core.recipe.load import digest, recipe_hash
+from maskwright.core.runs import Split
+from maskwright.data.items import read_item
+from maskwright.data.sources.base import Source
+from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
+from maskwright.ensembling.decide import decide as choose
+from maskwright.ensembling.items import SetScore, score_items, score_set, write_items
+from maskwright.ensembling.oof import OutOfFold
+from maskwright.inference.store import Store
+from maskwright.workflows.session import Session
+from maskwright.workflows.stages import predict_inputs, split_inputs
+
+Label = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One item that gets a final answer."""
+
+    key: str
+    split: Split
+
+
+def decide(session: Session) -> None:
+    """Choose blend and thresholds on out-of-fold probabilities; write decision.json and items.csv."""
+    inputs = decide_inputs(session)
+    _need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
+
+    def make() -> None:
+        task, rows = session.recipe.task, session.fold_rows()
+        stores = stores_of(session, "oof")
+        oof = OutOfFold(stores, rows, truth_of(session, session.train_source), task, recipe_hash(session.recipe))
+        decision = choose(oof, task, session.recipe.decision, session.reporter, session.stop)
+        rows_scored = score_items(oof, decision, task, session.reporter, session.stop)
+        found = []
+        for split, source, keys in held_out_sets(session):
+            truth = truth_of(session, source)
+            stores = stores_of(session, split)
+            result, more = score_set(keys, stores, truth, decision, task, session.reporter, split)
+            found.append(result)
+            rows_scored += more
+        write_items(session.run.items, rows_scored, task)
+        write_json(session.run.held_out, [result.model_dump(mode="json") for result in found])
+        write_decision(session.run.decision, decision)
+
+    session.once("decide", inputs, make, "decide")
+
+
+def held_out_sets(session: Session) -> list[tuple[Split, Source, tuple[str, ...]]]:
+    """Return the labelled items that were in no fold: the test set first, then the hold-out."""
+    sets: list[tuple[Split, Source, tuple[str, ...]]] = []
+    if session.test_source is not None and session.test_source.labelled:
+        sets.append(("test", session.test_source, session.test_source.keys))
+    held = tuple(row.key for row in session.fold_rows() if row.fold < 0)
+    if held:
+        sets.append(("holdout", session.train_source, held))
+    return sets
+
+
+def read_held_out(session: Session) -> list[SetScore]:
+    """Read what decide found on labelled items that were in no fold."""
+    return [SetScore.model_validate(plain) for plain in read_json(session.run.held_out)]
+
+
+def decide_inputs(session: Session) -> dict[str, Any]:
+    """Return what the decision depends on."""
+    return {
+        "decision": session.plain["decision"],
+        "split": digest(split_inputs(session)),
+        "members": {name: digest(predict_inputs(session, name)) for name in session.recipe.members},
+    }
+
+
+def stores_of(session: Session, split: Split) -> dict[str, Store]:
+    """Return each member's stored probabilities of a split."""
+    return {name: Store(session.run.probabilities(name, split)) for name in session.recipe.members}
+
+
+def truth_of(session: Session, source: Source) -> Callable[[str], tuple[Label, NDArray[np.bool_]]]:
+    """Return a function that reads an item's label and validity."""
+    task, limit = session.recipe.task, session.recipe.data.max_pixels
+
+    def truth(key: str) -> tuple[Label, NDArray[np.bool_]]:
+        item = read_item(source, key, task, limit)
+        assert item.label is not None, key
+        return item.label, item.valid
+
+    return truth
+
+
+def _need(session: Session, units: Sequence[str], verb: str) -> None:
+    """Refuse to go on before earlier stages are finished with the recipe as it is now."""
+    inputs: dict[str, dict[str, Any]] = {f"predict/{n}": predict_inputs(session, n) for n in session.recipe.members}
+    inputs |= {"decide": decide_inputs(session), "export": export_inputs(session)}
+    for unit in units:
+        state = session.run.check(unit, inputs[unit])
+        if not state.done:
+            why = f" ({'; '.join(state.changes[:3])})" if state.changes else ""
+            raise InputError(
+                f"{unit} is not finished{why}", where=session.run.root, fix=f"run maskwright {verb}, or maskwright run"
+            )
+
+
+def targets(session: Session) -> tuple[Target, ...]:
+    """Return the items that get a final answer: the test items, or else all labelled ones, each unseen."""
+    if session.test_source is not None:
+        return tuple(Target(key, "test") for key in session.test_source.keys)
+    return tuple(Target(row.key, "oof" if row.fold >= 0 else "holdout") for row in session.fold_rows())
+
+
+def label_of(session: Session, decision: Decision, target: Target) -> Label:
+    """Return the final answer of an item at native size: uint8 (H, W), or (K, H, W) for multilabel."""
+    stores = stores_of(session, target.split)
+    needed = {name: stores[name].read(target.key) for name in decision.needed}
+    label = answer(blend(needed, decision), decision, session.recipe.task)
+    valid = stores[decision.needed[0]].valid(target.key)
+    return label if valid.all() else label * valid.astype(np.uint8)
+
+
+def export_inputs(session: Session) -> dict[str, Any]:
+    """Return what the written files depend on."""
+    files = [block for block in session.plain["output"] if block["format"] != "report"]
+    return {"output": files, "decide": digest(decide_inputs(session))}
+
+
+def export(session: Session) -> None:
+    """Write masks and submissions below output/."""
+    _need(session, ["decide"], "decide")
+    inputs = export_inputs(session)
+    if session.run.check("export", inputs).changes:
+        session.run.clear(session.run.output)
+    session.once("export", inputs, lambda: _export(session), "export")
+
+
+def _export(session: Session) -> None:
+    decision = read_decision(session.run.decision)
+    chosen = {target.key: target for target in targets(session)}
+    for block in session.recipe.output:
+        if isinstance(block, MasksOutput):
+            _write_masks(session, decision, chosen, block)
+        elif isinstance(block, RleCsvOutput):
+            _write_rle(session, decision, chosen, block)
+
+
+def _write_masks(session: Session, decision: Decision, chosen: dict[str, Target], block: MasksOutput) -> None:
+    from maskwright.output.masks import mask_paths, write_mask
+
+    folder, task = session.run.output / "masks", session.recipe.task
+    left = [key for key in chosen if not all(path.exists() for path in mask_paths(folder, key, task))]
+    with session.reporter.task("export masks", len(chosen), len(chosen) - len(left)) as tick:
+        for key in left:
+            write_mask(folder, key, label_of(session, decision, chosen[key]), task, block.values)
+            session.stop.check("finished masks are kept")
+            tick.advance()
+
+
+def _write_rle(session: Session, decision: Decision, chosen: dict[str, Target], block: RleCsvOutput) -> None:
+    from maskwright.output.submission import write_rle_csv
+
+    sample = None
+    if block.sample is not None:
+        sample = inside(Path(session.recipe.data.root), block.sample, "output.sample")
+    with session.reporter.task(f"export {block.file}", len(chosen)) as tick:
+
+        def label(key: str) -> Label:
+            session.stop.check("masks are kept, the submission is begun anew")
+            tick.advance()
+            return label_of(session, decision, chosen[key])
+
+        done = write_rle_csv(session.run.output / block.file, block, session.recipe.task, tuple(chosen), label, sample)
+    for note in done.notes:
+        session.reporter.say(f"note: {note}")
+
+
+def report(session: Session) -> None:
+    """Write report.html from what the other stages left in the run folder."""
+    _need(session, ["decide", "export"], "export")
+    blocks = [block for block in session.recipe.output if isinstance(block, ReportOutput)]
+    if not blocks:
+        session.reporter.say("report: the recipe asks for none")
+        return
+    inputs = {"report": blocks[0].model_dump(mode="json"), "export": digest(export_inputs(session))}
+
+    def make() -> None:
+        from maskwright.workflows.story import write_report
+
+        write_report(session, blocks[0])
+
+    session.once("report", inputs, make, "report")
+
+
+def tell(session: Session) -> None:
+    """Say the scores and where the files are."""
+    evidence = read_decision(session.run.decision).evidence
+    metric = session.recipe.decision.metric
+    say = session.reporter.say
+    say(
+        f"out-of-fold {metric}: {number(evidence.honest)} honest (nested), {number(evidence.optimistic)} optimistic, "
+        f"{number(evidence.default)} with nothing tuned; {evidence.items} items, mean over classes, pixels pooled"
+    )
+    for member in evidence.members:
+        say(f"  member {member.name}: {number(member.fixed)}")
+    for held in read_held_out(session):
+        say(f"{held.split} {metric}: {number(held.decided)} on {held.items} items that no fold saw")
+        for alone in held.members:
+            say(f"  member {alone.name} alone: {number(alone.fixed)}, with its own thresholds {number(alone.tuned)}")
+    say(f"masks and submissions: {session.run.output}")
+    if session.run.report.exists():
+        say(f"report: {session.run.report}")
+
+
+def number(score: float | None) -> str:
+    """Return a score with four digits."""
+    return "-" if score is None else f"{score:.4f}"

@@ -1,0 +1,200 @@
+"""The report page: whole, offline, and deaf to whatever names try to do to it."""
+
+import base64
+import dataclasses
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from maskwright.core.labels import Task
+from maskwright.output.report import evidence
+from maskwright.output.report.facts import Case, Curve, DataFacts, DecisionFacts, EpochRow, Headline, Provenance
+from maskwright.output.report.page import SECTIONS, build_report, render
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+SELF_CLOSED = {"rect", "line", "circle", "path", "polyline"}
+HOSTILE = (
+    "<script>alert(1)</script>\"><img src=x onerror=alert(2)>'</style></title>&amp;$style ${main} "
+    "javascript:alert(3) \u202e\x00\udce9 -->]]>"
+)
+
+
+class Page(HTMLParser):
+    """Reads a page and keeps what the tests ask about; refuses tags that do not nest."""
+
+    def __init__(self, html):
+        super().__init__(convert_charrefs=True)
+        self.tags, self.open, self.texts = [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in SELF_CLOSED, tag
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+    def every(self, tag):
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    def inside(self, tag):
+        return "".join(data for where, data in self.texts if where == tag)
+
+
+@pytest.fixture(params=["binary", "multiclass", "multilabel"])
+def kind(request):
+    return request.param
+
+
+def test_every_section_is_there_and_linked_from_the_bar(facts_of, kind):
+    page = Page(render(facts_of(kind)))
+    assert [attrs["id"] for attrs in page.every("section")] == list(SECTIONS)
+    assert [a["href"] for a in page.every("a") if a["href"].startswith("#")] == ["#main", *(f"#{k}" for k in SECTIONS)]
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {attrs["aria-labelledby"] for attrs in page.every("section")} <= set(ids)
+    headings = page.inside("h3")
+    for heading in ("Item by item", "Fold by fold", "Worst", "Best", "What was tuned", "Thresholds", "Folds", "Sizes"):
+        assert heading in headings
+    assert ("What is taken for what" in headings) == (kind == "multiclass")
+
+
+@pytest.mark.parametrize("word", ["plain", HOSTILE])
+def test_nothing_points_out_of_the_page(facts_of, kind, word):
+    html = render(facts_of(kind, word))
+    page = Page(html)
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset", "xlink:href"):
+            link = attrs.get(name, "#")
+            allowed = r"data:image/(webp|jpeg);base64,[A-Za-z0-9+/=]+" if tag == "img" else r"(#|\./[^:\\]*$).*"
+            assert re.fullmatch(allowed, link) or link == "#", (tag, name, link[:60])
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in page.tags}
+    assert "@import" not in page.inside("style")
+    assert "url(" not in page.inside("style")
+
+
+def test_hostile_names_are_shown_and_do_nothing(facts_of, kind):
+    page = Page(render(facts_of(kind, HOSTILE)))
+    plain = Page(render(facts_of(kind)))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in plain.tags]
+    assert all(not name.startswith("on") and name != "style" for _, attrs in page.tags for name in attrs)
+    shown = HOSTILE.replace("\x00", "�").replace("\udce9", "?")
+    assert page.inside("h1") == f"title {shown}"
+    assert f"low {shown}" in page.inside("bdi")
+    assert page.inside("title").startswith(f"title {shown}")
+    assert page.inside("script") == plain.inside("script")
+    assert page.inside("code") == f"name: {shown}"
+
+
+def test_hostile_class_names_are_shown_and_do_nothing(facts_of):
+    task = Task(kind="multiclass", classes=("background", HOSTILE, "x" * 300))
+    page = Page(render(facts_of("multiclass", task=task)))
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in Page(render(facts_of("multiclass"))).tags]
+
+
+def test_the_policy_allows_our_style_and_script_by_digest_and_nothing_else(facts_of):
+    page = Page(render(facts_of()))
+    policy = next(m["content"] for m in page.every("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    digests = [
+        base64.b64encode(hashlib.sha256(page.inside(tag).encode()).digest()).decode() for tag in ("style", "script")
+    ]
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    assert len(page.every("script")) == len(page.every("style")) == 1
+    places = [tag for tag, _ in page.tags]
+    assert places.index("meta") < places.index("style"), "the policy must come before what it governs"
+
+
+def test_the_honest_score_comes_first_with_the_others_beside_it(facts_of):
+    page = Page(render(facts_of()))
+    digits = [data for where, data in page.texts if where == "span" and re.fullmatch(r"0\.\d{3}", data)]
+    assert digits[:3] == ["0.812", "0.823", "0.810"]
+    said = " ".join(data for where, data in page.texts if where in ("p", "strong"))
+    assert "the optimistic number flatters by +0.0111" in said
+    assert "tuning is worth +0.0111 of it" in said
+
+
+@pytest.mark.parametrize(
+    ("headline", "sentence"),
+    [
+        (Headline("iou", 0.8, 0.8, 0.81, 9, 3), "tuning costs −0.0100 on folds it has not seen."),
+        (Headline("iou", 0.8, 0.81, 0.8, 9, 3), "tuning adds nothing to it."),
+        (Headline("dice", float("nan"), 0.81, 0.8, 9, 3), "Expect about the honest number"),
+    ],
+)
+def test_the_explanation_fits_the_numbers(facts_of, headline, sentence):
+    assert sentence in render(dataclasses.replace(facts_of(), headline=headline))
+
+
+def test_each_picture_has_words_and_a_size(facts_of, kind):
+    page = Page(render(facts_of(kind)))
+    images = page.every("img")
+    assert len(images) == 4 + 4 + 2
+    assert images[0]["alt"] == "Image of low plain"
+    assert images[3]["alt"] == "Errors of low plain"
+    assert all((image["width"], image["height"]) == ("30", "24") for image in images)
+    charts = [attrs for attrs in page.every("svg") if attrs.get("class") == "chart"]
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in charts)
+
+
+def test_a_run_of_which_little_is_known_still_gives_every_section(facts_of):
+    nan = float("nan")
+    bare = dataclasses.replace(
+        facts_of("multiclass"),
+        headline=Headline("iou", nan, nan, nan, 0, 0),
+        data=DataFacts(0, 3, "uint8", (), (), 0, 0),
+        folds=(),
+        curves=(),
+        classes=(),
+        decision=DecisionFacts("argmax", ()),
+        worst=(),
+        best=(),
+        previews=(),
+        item_scores=(),
+        confusion=None,
+        made=Provenance(),
+    )
+    bare = dataclasses.replace(bare, classes=facts_of("multiclass").classes)
+    page = Page(render(bare))
+    assert [attrs["id"] for attrs in page.every("section")] == list(SECTIONS)
+    assert "No training history was found." in page.inside("p")
+    assert "nan" not in "".join(data for where, data in page.texts if where not in ("script", "style"))
+
+
+def test_equal_facts_give_an_equal_file_and_no_partial_is_left(facts_of, tmp_path):
+    assert build_report(facts_of(), tmp_path / "a" / "report.html") == tmp_path / "a" / "report.html"
+    build_report(facts_of(), tmp_path / "b" / "report.html")
+    one, two = ((tmp_path / name / "report.html").read_bytes() for name in "ab")
+    assert one == two
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["report.html"]
+
+
+def test_pictures_share_a_budget_that_keeps_the_page_below_10_mb(facts_of, monkeypatch):
+    assert evidence.PICTURE_BUDGET * 4 / 3 < 7_500_000
+    monkeypatch.setattr(evidence, "PICTURE_BUDGET", 250_000)
+    noise = np.random.default_rng(0).integers(0, 255, (384, 384, 3), dtype=np.uint8)
+    cases = tuple(Case(str(index), 0.5, noise, noise, noise, noise) for index in range(5))
+    without = len(render(dataclasses.replace(facts_of(), worst=(), best=())))
+    assert len(render(dataclasses.replace(facts_of(), worst=cases, best=()))) < without + 250_000 * 4 / 3 + 10_000
+
+
+def test_many_folds_and_epochs_stay_small(facts_of):
+    rows = tuple(EpochRow(epoch, epoch, 1.0, 1e-3, 1.1, 0.5) for epoch in range(1, 1001))
+    curves = tuple(Curve("m", fold, rows) for fold in range(100))
+    grown = len(render(dataclasses.replace(facts_of(), curves=curves))) - len(render(facts_of()))
+    assert grown < 400_000
