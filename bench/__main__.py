@@ -29,7 +29,9 @@ def duration(seconds: float | None) -> str:
 def cells(row: Row) -> tuple[str, ...]:
     """Return one row of the table as text."""
     ratio = "-" if row.ratio is None else f"{row.ratio:.2f}x"
-    target = "-" if row.target is None else f"<= {row.target:g}x {'met' if row.met else 'MISSED'}"
+    wanted = [] if row.target is None else [f"{row.target:g}x"]
+    wanted += [] if row.limit is None else [duration(row.limit)]
+    target = f"<= {' and '.join(wanted)} {'met' if row.met else 'MISSED'}" if wanted else "-"
     gains = ", ".join(f"{name} {gain:.3g}x" for name, gain in row.gains.items())
     note = f"({row.note})" if row.note else ""
     return row.name, duration(row.ours), duration(row.floor), ratio, target, f"{gains} {note}".strip()

@@ -26,7 +26,8 @@ class Row:
         ours: seconds of maskwright.
         floor: seconds of the least work anybody could do (a read pass, a memset); None: there is none.
         peers: name -> seconds of what people use today.
-        target: largest ours/floor that PERFORMANCE.md allows; None: no target is set.
+        target: largest ours/floor that PERFORMANCE.md allows; None: no such target is set.
+        limit: most seconds that PERFORMANCE.md allows; None: no such limit is set.
         note: anything the reader must know, e.g. the data.
     """
 
@@ -35,6 +36,7 @@ class Row:
     floor: float | None = None
     peers: Mapping[str, float] = field(default_factory=dict)
     target: float | None = None
+    limit: float | None = None
     note: str = ""
 
     @property
@@ -49,8 +51,11 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target was reached in this run; None without one."""
-        return None if self.target is None or self.ratio is None else self.ratio <= self.target
+        """Whether target and limit were reached in this run; None if neither is set."""
+        if self.target is None and self.limit is None:
+            return None
+        near = self.target is None or (self.ratio is not None and self.ratio <= self.target)
+        return near and (self.limit is None or self.ours <= self.limit)
 
 
 def contest(contestants: Mapping[str, Contestant], rounds: int = 11, least: float = 0.02) -> dict[str, float]:
@@ -74,10 +79,17 @@ def contest(contestants: Mapping[str, Contestant], rounds: int = 11, least: floa
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
-def row(name: str, times: Mapping[str, float], *, target: float | None = None, note: str = "") -> Row:
+def row(
+    name: str,
+    times: Mapping[str, float],
+    *,
+    target: float | None = None,
+    limit: float | None = None,
+    note: str = "",
+) -> Row:
     """Make a Row from a contest whose contestants are named `ours`, `floor` (if any) and peers."""
     peers = {key: value for key, value in times.items() if key not in ("ours", "floor")}
-    return Row(name, times["ours"], times.get("floor"), peers, target, note)
+    return Row(name, times["ours"], times.get("floor"), peers, target, limit, note)
 
 
 def _repeats(call: Contestant, least: float) -> int:

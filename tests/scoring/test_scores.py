@@ -1,6 +1,7 @@
 import json
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
 
+from maskwright.core import rle
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.scoring.counts import Counts, confusion, count
@@ -21,12 +23,12 @@ COUNTS = st.lists(st.tuples(*[st.integers(0, 10**9)] * 4), min_size=1, max_size=
     lambda rows: Counts(*(np.array(column) for column in zip(*rows, strict=True)))
 )
 SKLEARN = {
-    "iou": lambda truth, said, **more: sk.jaccard_score(truth, said, **more),
-    "dice": lambda truth, said, **more: sk.f1_score(truth, said, **more),
-    "precision": lambda truth, said, **more: sk.precision_score(truth, said, **more),
-    "recall": lambda truth, said, **more: sk.recall_score(truth, said, **more),
-    "f0.5": lambda truth, said, **more: sk.fbeta_score(truth, said, beta=0.5, **more),
-    "f2": lambda truth, said, **more: sk.fbeta_score(truth, said, beta=2, **more),
+    "iou": sk.jaccard_score,
+    "dice": sk.f1_score,
+    "precision": sk.precision_score,
+    "recall": sk.recall_score,
+    "f0.5": partial(sk.fbeta_score, beta=0.5),
+    "f2": partial(sk.fbeta_score, beta=2),
 }
 
 
@@ -73,6 +75,23 @@ def test_scores_agree_with_torchmetrics_and_its_ignore_index(classification, tru
         if valid.any():
             mean = function(said, marked, average="macro", **options).item()
             assert score(counts, metric, empty="skip") == pytest.approx(mean, abs=1e-6)
+
+
+@given(hnp.arrays(np.bool_, (9, 13)), hnp.arrays(np.bool_, (9, 13)))
+def test_binary_iou_agrees_with_pycocotools_on_our_run_lengths(truth, predicted):
+    from pycocotools import mask as coco
+
+    def stored(mask):
+        starts, lengths = rle.runs(mask, "column")
+        gaps = starts - np.concatenate([[0], (starts + lengths)[:-1]])[: starts.size]
+        counts = np.stack([gaps, lengths], axis=1).ravel().tolist()
+        return coco.frPyObjects({"size": list(mask.shape), "counts": [*counts, mask.size - sum(counts)]}, *mask.shape)
+
+    counts = count(truth, predicted, None, Task(kind="binary", classes=("roof",)))
+    assert counts.truth == [coco.area(stored(truth))]
+    assert counts.predicted == [coco.area(stored(predicted))]
+    theirs = coco.iou([stored(predicted)], [stored(truth)], [0])[0, 0]
+    assert score(counts, "iou", empty="zero") == pytest.approx(theirs)
 
 
 @given(COUNTS, st.sampled_from(sorted(METRICS)))

@@ -3,6 +3,7 @@
 Only kernel modules import this file, and they are imported late: numba costs 0.2 s. A stated
 signature means that a read-only or unusual array never starts a second compilation in the middle
 of a run. The wide loads are plain LLVM vectors, so each processor gets its own best instructions.
+Whoever changes this file deletes the *.nbi beside it: numba knows a cached kernel by its own file alone.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def kernel(signature: Any) -> Callable[[F], F]:
     def compiled(function: F) -> F:
         try:
             return numba.njit(signature, nogil=True, cache=True)(function)  # type: ignore[no-any-return]
-        except RuntimeError:  # no folder for the cache: package and home are read-only
+        except (RuntimeError, OSError):  # no folder for the cache: package and home are read-only, or the disk is full
             return numba.njit(signature, nogil=True)(function)  # type: ignore[no-any-return]
 
     return compiled

@@ -181,7 +181,7 @@ def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[n
             lookup[key - low] = value
     if raw.dtype == np.bool_:
         raw = raw.view(np.uint8)
-    labels: NDArray[np.uint8] = lookup[raw.astype(np.int64) - low if low else raw]
+    labels: NDArray[np.uint8] = lookup[raw.astype(np.int64) - raw.min().astype(np.int64) if low else raw]
     return labels
 
 

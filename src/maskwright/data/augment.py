@@ -203,7 +203,7 @@ class Noise(Step):
 
 @lru_cache(maxsize=1)
 def _normal_table() -> NDArray[np.float32]:
-    """Return 4096 quantiles of the normal distribution, float32: drawing from them is four times faster."""
+    """Return 4096 quantiles of the normal distribution, float32: indexing them is twice as fast as drawing."""
     normal = NormalDist()
     return np.array([normal.inv_cdf((place + 0.5) / 4096) for place in range(4096)], np.float32)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from maskwright.core.grid import Shape
@@ -81,15 +82,12 @@ class ItemCache:
     """The items read last, up to a number of bytes; one for each process.
 
     Args:
-        source: as for read_item.
-        task: as for read_item.
-        max_pixels: as for read_item.
+        read: reads an item by key.
         limit: bytes kept; an item larger than that is read each time.
     """
 
-    def __init__(self, source: Source, task: Task, max_pixels: int, limit: int = CACHE_BYTES) -> None:
-        self.source, self.task, self.max_pixels, self.limit = source, task, max_pixels, limit
-        self.held = 0
+    def __init__(self, read: Callable[[str], Item], limit: int = CACHE_BYTES) -> None:
+        self._read, self.limit, self.held = read, limit, 0
         self._items: OrderedDict[str, Item] = OrderedDict()
 
     def read(self, key: str) -> Item:
@@ -97,7 +95,7 @@ class ItemCache:
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
-        item = read_item(self.source, key, self.task, self.max_pixels)
+        item = self._read(key)
         if item.bytes <= self.limit:
             self._items[key] = item
             self.held += item.bytes

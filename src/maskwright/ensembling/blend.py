@@ -139,10 +139,11 @@ def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.ui
         uint8 (H, W), or (K, H, W) of 0/1 for multilabel.
     """
     if decision.rule == "argmax":
-        return probability.argmax(0).astype(np.uint8)
+        label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
+        return label
     units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
     planes = above(units, UNIT * decision.total, decision.edges)
-    return planes if task.kind == "multilabel" else planes[0]
+    return planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
 
 
 def above(units: NDArray[np.integer[Any]], scale: int, edges: Edges) -> NDArray[np.uint8]:

@@ -76,8 +76,8 @@ class FoldScore(Block):
     edges: tuple[int, ...]
 
 
-class ClassEvidence(Block):
-    """One plane, honestly: pooled over folds, each decided by what the others chose."""
+class ClassScore(Block):
+    """One plane, pixels pooled."""
 
     name: str
     iou: Score
@@ -86,6 +86,11 @@ class ClassEvidence(Block):
     recall: Score
     support: int
     """Pixels of the class in the truth."""
+
+
+class ClassEvidence(ClassScore):
+    """One plane, honestly: pooled over folds, each decided by what the others chose."""
+
     curve: tuple[Score, ...] = ()
     """Score at thresholds 1..255 of the chosen blend on all items (optimistic); empty for argmax."""
 

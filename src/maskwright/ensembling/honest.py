@@ -138,9 +138,10 @@ def label_of(item: Item, setting: Setting, task: Task) -> NDArray[np.uint8]:
         if share:
             units += values.astype(np.int32) * np.int32(share)
     if task.kind == "multiclass":
-        return units.argmax(0).astype(np.uint8)
+        label: NDArray[np.uint8] = units.argmax(0).astype(np.uint8)
+        return label
     planes = above(units, item.scale * sum(setting.shares), setting.edges)
-    return planes if task.kind == "multilabel" else planes[0]
+    return planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
 
 
 def count_label(item: Item, label: NDArray[np.uint8], task: Task) -> NDArray[np.int64]:
@@ -198,7 +199,8 @@ def compare(before: ItemCounts, after: ItemCounts, oof: OutOfFold, metric: str, 
     for _ in range(DRAWS // CHUNK):
         drawn = rng.multinomial(units, np.full(units, 1 / units), size=CHUNK).astype(np.float64)
         counts = np.rint(drawn @ flat).astype(np.int64).reshape(CHUNK, 2, *before.shape[1:])
-        scores = mean_over_classes(elementwise(*np.moveaxis(counts, 2, 0), metric))
+        tp, fp, fn, tn = np.moveaxis(counts, 2, 0)
+        scores = mean_over_classes(elementwise(tp, fp, fn, tn, metric))
         gains.append(np.nan_to_num(scores[:, 1]) - np.nan_to_num(scores[:, 0]))
     low, high = np.quantile(np.concatenate(gains), [0.025, 0.975])
     gain = _pooled(after, metric) - _pooled(before, metric)

@@ -18,15 +18,16 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
-from maskwright.ensembling.evidence import Score, plain_score
+from maskwright.ensembling.evidence import ClassScore, Score, plain_score
 from maskwright.ensembling.honest import Setting, count_label, label_of
 from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems, Truth
+from maskwright.ensembling.record import class_scores
 from maskwright.ensembling.select import alone
 from maskwright.inference.store import Store
 from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import per_class, score
+from maskwright.scoring.scores import score
 
-FIELDS = ("tp", "fp", "fn")
+COUNTED = ("tp", "fp", "fn")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class ItemRow:
     fold: int
     """-1 for items that were in no fold."""
     split: str
+    """oof, holdout or test."""
     score: Score
     """The decision's metric of this item alone, mean over its classes; None if it has none."""
     tp: tuple[int, ...]
@@ -55,17 +57,6 @@ class AloneScore(Block):
     """With its own thresholds, chosen on out-of-fold items."""
 
 
-class ClassScore(Block):
-    """One plane under the decision."""
-
-    name: str
-    iou: Score
-    dice: Score
-    precision: Score
-    recall: Score
-    support: int
-
-
 class SetScore(Block):
     """A decision on labelled items that no choice and no training saw."""
 
@@ -73,14 +64,12 @@ class SetScore(Block):
     metric: str
     items: int
     pixels: int
+    """Valid pixels."""
     decided: Score
+    """Of the final answer: mean over classes, pixels pooled."""
     members: tuple[AloneScore, ...]
     classes: tuple[ClassScore, ...]
-
-
-def final_setting(decision: Decision) -> Setting:
-    """Return the decision as a setting, members in its own order."""
-    return Setting(tuple(decision.shares.values()), decision.edges)
+    """Each plane under the final answer."""
 
 
 def score_items(
@@ -100,14 +89,23 @@ def score_items(
 
     Returns:
         one row for each item, sorted by key.
+
+    Raises:
+        InputError: the items are of other members, or a file is damaged.
+        Interrupted: a signal asked to stop.
     """
-    _same_members(oof, decision)
+    if oof.members != tuple(decision.shares):
+        raise InputError(
+            f"the decision is for members {list(decision.shares)}, the stores are of {list(oof.members)}",
+            where="decision.json",
+            fix="run maskwright decide",
+        )
     setting = final_setting(decision)
 
     def work(item: Item) -> NDArray[np.int64]:
         return count_label(item, label_of(item, setting, task), task)
 
-    counted = oof.each(work, reporter, "score items", stop)
+    counted = oof.each(work, reporter, "score oof", stop)
     return [_row(entry, oof.split, counts, decision.metric) for entry, counts in counted]
 
 
@@ -119,6 +117,7 @@ def score_set(
     task: Task,
     reporter: Reporter,
     split: str = "holdout",
+    stop: Stop | None = None,
 ) -> tuple[SetScore, list[ItemRow]]:
     """Score labelled items that were held out of all folds: the decision, and each member alone.
 
@@ -130,58 +129,69 @@ def score_set(
         task: what is predicted.
         reporter: gets a progress bar.
         split: holdout or test, as the stores must say.
+        stop: looked at between items.
 
     Returns:
         scores pooled over the items' pixels; one row for each item, sorted by key.
 
     Raises:
-        InputError: an item is missing or damaged.
+        InputError: an item is missing or damaged, or of another split.
+        Interrupted: a signal asked to stop.
     """
-    ordered = {name: stores[name] for name in decision.shares}
-    items = StoredItems(ordered, [Entry(key, -1, key) for key in keys], truth, split, task)
+    names = tuple(decision.shares)
+    items = StoredItems(
+        {name: stores[name] for name in names}, [Entry(key, -1, key) for key in keys], truth, split, task
+    )
     own = {member.name: member.edges for member in decision.evidence.members}
     fixed = () if decision.rule == "argmax" else (decision.fixed_edge,) * task.planes
     settings = [final_setting(decision)]
-    for index, name in enumerate(ordered):
-        single = alone(len(ordered), index)
+    for index, name in enumerate(names):
+        single = alone(len(names), index)
         settings += [Setting(single, fixed), Setting(single, own.get(name, fixed))]
 
     def work(item: Item) -> NDArray[np.int64]:
-        return np.stack([count_label(item, label_of(item, setting, task), task) for setting in settings])
+        counted = {each: count_label(item, label_of(item, each, task), task) for each in dict.fromkeys(settings)}
+        return np.stack([counted[each] for each in settings])
 
     total = np.zeros((len(settings), 4, task.planes), np.int64)
     rows = []
-    for entry, counted in items.each(work, reporter, f"score {split}"):
+    for entry, counted in items.each(work, reporter, f"score {split}", stop):
         total += counted
         rows.append(_row(entry, split, counted[0], decision.metric))
     values = [plain_score(score(Counts(*counts), decision.metric)) for counts in total]
     decided = Counts(*total[0])
-    return (
-        SetScore(
-            split=split,
-            metric=decision.metric,
-            items=len(rows),
-            pixels=int(decided.pixels[0]),
-            decided=values[0],
-            members=tuple(
-                AloneScore(name=name, fixed=values[1 + 2 * index], tuned=values[2 + 2 * index])
-                for index, name in enumerate(ordered)
-            ),
-            classes=_classes(decided, task),
+    result = SetScore(
+        split=split,
+        metric=decision.metric,
+        items=len(rows),
+        pixels=int(decided.pixels[0]),
+        decided=values[0],
+        members=tuple(
+            AloneScore(name=name, fixed=values[1 + 2 * index], tuned=values[2 + 2 * index])
+            for index, name in enumerate(names)
         ),
-        rows,
+        classes=class_scores(decided, task),
     )
+    return result, rows
+
+
+def final_setting(decision: Decision) -> Setting:
+    """Return the decision as a setting, members in its own order."""
+    return Setting(tuple(decision.shares.values()), decision.edges)
 
 
 def write_items(path: Path, rows: Sequence[ItemRow], task: Task) -> None:
-    """Write items.csv: key, fold, split, score (empty if there is none), and tp, fp, fn of each plane."""
+    """Write items.csv: key, fold, split, score (empty if there is none), and tp, fp, fn of each plane.
+
+    Raises:
+        StorageError: disk full or no permission.
+    """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_header(task))
     for row in rows:
         numbers = [value for triple in zip(row.tp, row.fp, row.fn, strict=True) for value in triple]
-        value = "" if row.score is None else f"{row.score:.6f}"
-        writer.writerow([row.key, row.fold, row.split, value, *numbers])
+        writer.writerow([row.key, row.fold, row.split, "" if row.score is None else f"{row.score:.6f}", *numbers])
     write_text(path, stream.getvalue())
 
 
@@ -202,39 +212,19 @@ def read_items(path: Path, task: Task) -> list[ItemRow]:
     for number, line in enumerate(lines[1:], 2):
         try:
             key, fold, split, value, *rest = line
-            parts = [tuple(int(text) for text in rest[start::3]) for start in range(3)]
-            rows.append(ItemRow(key, int(fold), split, float(value) if value else None, *parts))
+            if len(rest) != len(COUNTED) * task.planes:
+                raise ValueError("columns are missing")
+            tp, fp, fn = (tuple(int(text) for text in rest[start :: len(COUNTED)]) for start in range(len(COUNTED)))
+            rows.append(ItemRow(key, int(fold), split, float(value) if value else None, tp, fp, fn))
         except ValueError:
             raise InputError("damaged row", where=f"{path}:{number}", fix="run maskwright decide") from None
     return rows
 
 
 def _header(task: Task) -> list[str]:
-    return ["key", "fold", "split", "score", *(f"{field}:{name}" for name in task.plane_names for field in FIELDS)]
+    return ["key", "fold", "split", "score", *(f"{field}:{name}" for name in task.plane_names for field in COUNTED)]
 
 
 def _row(entry: Entry, split: str, counts: NDArray[np.int64], metric: str) -> ItemRow:
-    value = plain_score(score(Counts(*counts), metric))
     tp, fp, fn = (tuple(int(number) for number in counts[index]) for index in range(3))
-    return ItemRow(entry.key, entry.fold, split, value, tp, fp, fn)
-
-
-def _classes(counts: Counts, task: Task) -> tuple[ClassScore, ...]:
-    scores = {name: per_class(counts, name) for name in ("iou", "dice", "precision", "recall")}
-    return tuple(
-        ClassScore(
-            name=name,
-            support=int(counts.truth[index]),
-            **{metric: plain_score(values[index]) for metric, values in scores.items()},
-        )
-        for index, name in enumerate(task.plane_names)
-    )
-
-
-def _same_members(items: StoredItems, decision: Decision) -> None:
-    if items.members != tuple(decision.shares):
-        raise InputError(
-            f"the decision is for members {list(decision.shares)}, the stores are of {list(items.members)}",
-            where="decision.json",
-            fix="run maskwright decide",
-        )
+    return ItemRow(entry.key, entry.fold, split, plain_score(score(Counts(*counts), metric)), tp, fp, fn)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from maskwright.core.labels import Task
 from maskwright.ensembling.evidence import (
     CandidateScore,
     Choice,
     ClassEvidence,
+    ClassScore,
     Evidence,
     FoldScore,
     MemberScore,
@@ -92,19 +94,24 @@ def _folds(oof: OutOfFold, chooser: Chooser, kept: Procedure) -> tuple[FoldScore
     )
 
 
+def class_scores(counts: Counts, task: Task) -> tuple[ClassScore, ...]:
+    """Return IoU, Dice, precision and recall of each plane."""
+    scores = {metric: per_class(counts, metric) for metric in ("iou", "dice", "precision", "recall")}
+    return tuple(
+        ClassScore(
+            name=name,
+            support=int(counts.truth[index]),
+            **{metric: plain_score(values[index]) for metric, values in scores.items()},
+        )
+        for index, name in enumerate(task.plane_names)
+    )
+
+
 def _classes(oof: OutOfFold, chooser: Chooser, shares: Shares, honest: Counts) -> tuple[ClassEvidence, ...]:
     tally = chooser.tally
-    scores = {name: per_class(honest, name) for name in ("iou", "dice", "precision", "recall")}
     lines: list[tuple[Score, ...]] = [()] * oof.task.planes
     if oof.task.kind != "multiclass":
         drawn = curves(tally.pooled(shares, tally.folds), tally.metric)
         lines = [tuple(plain_score(value) for value in line[1:]) for line in drawn]
-    return tuple(
-        ClassEvidence(
-            name=name,
-            support=int(honest.truth[index]),
-            curve=lines[index],
-            **{metric: plain_score(values[index]) for metric, values in scores.items()},
-        )
-        for index, name in enumerate(oof.task.plane_names)
-    )
+    found = class_scores(honest, oof.task)
+    return tuple(ClassEvidence(**each.model_dump(), curve=line) for each, line in zip(found, lines, strict=True))

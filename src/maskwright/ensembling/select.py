@@ -69,7 +69,7 @@ def greedy(
         path -> the best blend on its way.
     """
     steps = [alone(members, index) for index in range(members)]
-    drawn: dict[Path, Shares] = {path: (0,) * members for path in paths}
+    drawn: dict[Path, Shares] = dict.fromkeys(paths, (0,) * members)
     best: dict[Path, tuple[float, Shares]] = {}
     seen: set[Shares] = set()
     for _ in range(ROUNDS):

@@ -85,7 +85,7 @@ class Tally:
     def pooled(self, shares: Shares, folds: Iterable[int]) -> Bins:
         """Return one candidate's counts over some folds, (K, 2, 256) or (C, C)."""
         place = self._place[shares]
-        total = np.zeros_like(self._tables[self.folds[0]][place])
+        total: Bins = np.zeros_like(self._tables[self.folds[0]][place])
         for fold in folds:
             total += self._tables[fold][place]
         return total

@@ -129,7 +129,6 @@ class Checkpoints:
             if int(path.stem.removeprefix("best-")) not in named:
                 path.unlink(missing_ok=True)
 
-
     def _best_of(self, step: int) -> int | None:
         try:
             best: int | None = read_facts(self._path(step)).get("best", {}).get("step")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,9 +18,13 @@ class Cluster:
         from accelerate import Accelerator
         from accelerate.utils import DistributedDataParallelKwargs
 
+        # without a GPU accelerate takes torchrun's processes for strangers unless it is told to use CPUs
+        together = int(os.environ.get("WORLD_SIZE", "1")) > 1
         # mixed precision is the loop's own: accelerate allows one setting per process, members differ
         self._accelerator: Any = Accelerator(
-            mixed_precision="no", kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)]
+            cpu=together and not torch.accelerator.is_available(),
+            mixed_precision="no",
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
         self.device: torch.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index
@@ -30,9 +35,7 @@ class Cluster:
         """Whether this is the one process that writes files."""
         return self.rank == 0
 
-    def prepare(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[nn.Module, torch.optim.Optimizer]:
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
         """Put model and optimiser on the device and make gradients common to all processes."""
         prepared: tuple[nn.Module, torch.optim.Optimizer] = self._accelerator.prepare(model, optimizer)
         return prepared

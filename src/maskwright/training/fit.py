@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from maskwright.core.errors import InputError, Interrupted
-from maskwright.core.files import atomic_path, write_json
+from maskwright.core.files import atomic_path, sweep_partials, write_json
 from maskwright.core.progress import Reporter, Silent, Tick
 from maskwright.core.stop import Stop
 from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
@@ -62,10 +62,12 @@ def fit_fold(job: FoldJob, folder: Path, reporter: Reporter, stop: Stop) -> None
         MemoryLimitError: the step does not fit.
         StorageError: the state cannot be written.
     """
-    if (folder / DONE).exists():
+    cluster = Cluster()
+    if cluster.from_main((folder / DONE).exists()):
         shutil.rmtree(folder / "state", ignore_errors=True)
         return
-    cluster = Cluster()
+    if cluster.main:
+        sweep_partials(folder)
     try:
         with memory_explained(job, folder):
             _Training(job, folder, reporter if cluster.main else Silent(), stop, cluster).run()
@@ -161,6 +163,7 @@ class _Training:
 
     def run(self) -> None:
         """Take all steps that are left and write the final files."""
+        self.began = time.perf_counter()
         try:
             name = f"training {self.folder.parent.name}/{self.folder.name}"
             with self.reporter.task(name, self.plan.total, self.step) as tick:
@@ -274,7 +277,7 @@ class _Training:
         raise Interrupted(signal_number, f"training stopped after step {self.step} of {self.plan.total}, saved")
 
     def _save(self) -> None:
-        if self.records is None or self.saved == self.step and self.epoch_open:
+        if self.records is None or (self.saved == self.step and self.epoch_open):
             return
         tensors = pack("model", self.model.state_dict())
         tensors |= pack("optimizer", optimizer_tensors(self.optimizer, self.model))

@@ -21,7 +21,7 @@ class Samples(Protocol):
     def __getitem__(self, ticket: Any, /) -> Sample: ...
 
 
-def read_batches(samples: Samples, tickets: Iterable[Sequence[Any]], workers: int, *, pin: bool) -> Iterator[Batch]:
+def read_batches(samples: Samples, tickets: Iterable[list[Any]], workers: int, *, pin: bool) -> Iterator[Batch]:
     """Give a batch for each list of tickets, in order.
 
     Args:

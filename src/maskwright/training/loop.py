@@ -63,7 +63,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
                 logits = kit.model(batch["image"])
             loss = kit.loss(logits, batch["label"], batch["valid"])
             # each process has the loss of the whole batch and its own part of the gradient; DDP averages them
-            (loss * (kit.cluster.size / kit.train.accumulate)).backward()
+            torch.autograd.backward(loss * (kit.cluster.size / kit.train.accumulate))
         losses.append(loss.detach())
     parameters = [parameter for group in kit.optimizer.param_groups for parameter in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, kit.train.clip or float("inf"))

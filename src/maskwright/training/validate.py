@@ -61,7 +61,9 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
             if stopped():
                 return None
             if turn < len(mine):
-                total = total + _count(model, exam, place(next(loaded), cluster.device, channels_last=exam.channels_last))
+                total = total + _count(
+                    model, exam, place(next(loaded), cluster.device, channels_last=exam.channels_last)
+                )
     finally:
         model.train(training)
     stacked = torch.from_numpy(np.stack([total.tp, total.fp, total.fn, total.tn]))

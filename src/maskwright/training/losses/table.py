@@ -50,7 +50,7 @@ class Loss:
         sums = [term.sums(pixels) for _, term in self.terms]
         total = torch.cat(sums)
         pooled = self.pool(total) if self.pool is not None else total
-        parts = pooled.split([len(part) for part in sums])
+        parts = torch.split(pooled, [len(part) for part in sums])
         values = [weight * term.value(part) for (weight, term), part in zip(self.terms, parts, strict=True)]
         return torch.stack(values).sum()
 

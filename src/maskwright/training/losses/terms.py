@@ -96,4 +96,5 @@ class Dice:
         overlap, predicted, true = sums.view(3, self.planes)
         present = true > 0
         loss = 1 - (2 * overlap + SMOOTH) / (predicted + true + SMOOTH)
-        return (loss * present).sum() / present.sum().clamp_min(1)
+        mean: Tensor = (loss * present).sum() / present.sum().clamp_min(1)
+        return mean

@@ -1,0 +1,219 @@
+"""From item and window to a sample for the model; the only file of this room that knows torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from maskwright.core.grid import Shape, Window, partition, whole
+from maskwright.core.labels import Task
+from maskwright.data import augment
+from maskwright.data.items import CACHE_BYTES, Item, ItemCache, read_item
+from maskwright.data.preprocess import Preprocess, preprocess_for
+from maskwright.data.rasters import read_header
+from maskwright.data.sampling import crop_window, order, sample_seed
+from maskwright.data.sources.base import Source
+from maskwright.data.windows import Layers, cut
+
+__all__ = [
+    "Batch",
+    "Item",
+    "Preprocess",
+    "Sample",
+    "TrainSet",
+    "TrainSpec",
+    "ValidSet",
+    "collate",
+    "preprocess_for",
+    "read_item",
+    "worker_init",
+]
+
+Ticket = tuple[int, int]
+"""(epoch, index): one draw of a training."""
+
+
+class Sample(TypedDict):
+    """One window, ready for the model."""
+
+    image: Tensor
+    """float32 (B bands, h, w), normalised."""
+    label: Tensor
+    """int64 (h, w), or (K, h, w) for multilabel; 0 where not valid."""
+    valid: Tensor
+    """bool (h, w)."""
+    index: int
+    """Number of the item among the keys."""
+
+
+class Batch(TypedDict):
+    """Samples of one size on a new first axis."""
+
+    image: Tensor
+    label: Tensor
+    valid: Tensor
+    index: Tensor
+    """int64 (N,)."""
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """All that the samples of one training depend on."""
+
+    source: Source
+    keys: tuple[str, ...]
+    task: Task
+    preprocess: Preprocess
+    crop_shape: Shape | None
+    """(height, width) of the random windows; None: whole images."""
+    augment: Sequence[Mapping[str, Mapping[str, Any]]]
+    """Entries of the recipe, see data/augment.py."""
+    max_pixels: int
+    seed: int
+    draws: int
+    """Samples in an epoch."""
+    cache_bytes: int = CACHE_BYTES
+    """Decoded items each process keeps."""
+
+
+class _Items:
+    """Items with their pixels made numbers, read through a cache."""
+
+    def __init__(self, source: Source, task: Task, preprocess: Preprocess, max_pixels: int, cache_bytes: int) -> None:
+        assert source.labelled, "training and validation need labels"
+        self.source, self.task, self.preprocess, self.max_pixels = source, task, preprocess, max_pixels
+        self.cache = ItemCache(self._read, cache_bytes)
+
+    def _read(self, key: str) -> Item:
+        item = read_item(self.source, key, self.task, self.max_pixels)
+        where = str(self.source.image_path(key))
+        return replace(item, image=self.preprocess.number(item.image, item.seen, where), seen=item.valid)
+
+    def layers(self, key: str) -> Layers:
+        """Return the layers of an item at full size; they must not be written to."""
+        item = self.cache.read(key)
+        assert item.label is not None, key
+        return Layers(item.image, item.label, item.valid)
+
+    def sample(self, layers: Layers, index: int) -> Sample:
+        """Normalise what was cut, and turn it into tensors."""
+        return Sample(
+            image=torch.from_numpy(self.preprocess.normalise(layers.image)),
+            label=torch.from_numpy(layers.label.astype(np.int64, order="C")),
+            valid=torch.from_numpy(layers.valid.copy(order="C")),
+            index=index,
+        )
+
+
+class TrainSet(Dataset[Sample]):
+    """Augmented random windows, indexed by (epoch, index) tickets: the same ticket, the same sample, anywhere.
+
+    Args:
+        spec: see TrainSpec.
+    """
+
+    def __init__(self, spec: TrainSpec) -> None:
+        self.spec = spec
+        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache_bytes)
+        self._augmenter = augment.build(spec.augment)
+
+    def __len__(self) -> int:
+        return self.spec.draws
+
+    def __getitem__(self, ticket: Ticket) -> Sample:
+        epoch, index = ticket
+        spec = self.spec
+        drawn = int(_epoch_order(spec.seed, epoch, len(spec.keys), spec.draws)[index])
+        layers = self._items.layers(spec.keys[drawn])
+        seed = sample_seed(spec.seed, epoch, index)
+        size = spec.crop_shape or layers.shape
+        window = crop_window(spec.seed, epoch, index, layers.shape, self._augmenter.source_shape(size, seed))
+        result = self._augmenter(*cut(layers, window), seed, size)
+        return self._items.sample(Layers(*result), drawn)
+
+
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, epoch: int, items: int, draws: int) -> NDArray[np.int64]:
+    return order(seed, epoch, items, draws)
+
+
+class ValidSet(Dataset[Sample]):
+    """Every pixel of some items exactly once, in windows that meet but do not overlap.
+
+    Args:
+        source: labelled.
+        keys: some of its keys.
+        task: gives classes, values and ignore.
+        preprocess: as in training.
+        crop_shape: (height, width) of the windows; None: whole images.
+        max_pixels: larger images are refused.
+        cache_bytes: decoded items each process keeps.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        keys: Sequence[str],
+        task: Task,
+        preprocess: Preprocess,
+        crop_shape: Shape | None,
+        max_pixels: int,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.keys = tuple(keys)
+        self._items = _Items(source, task, preprocess, max_pixels, cache_bytes)
+        self._windows: list[tuple[int, Window]] = []
+        for index, key in enumerate(self.keys):
+            shape = read_header(source.image_path(key), max_pixels).shape
+            found = [whole(shape)] if crop_shape is None else partition(shape, crop_shape)
+            self._windows += [(index, window) for window in found]
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def __getitem__(self, place: int) -> Sample:
+        index, window = self._windows[place]
+        return self._items.sample(cut(self._items.layers(self.keys[index]), window), index)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; smaller ones are padded below and right with the mean, where nothing counts.
+
+    Args:
+        samples: at least one; sizes may differ.
+    """
+    height = max(sample["valid"].shape[0] for sample in samples)
+    width = max(sample["valid"].shape[1] for sample in samples)
+
+    def stack(tensors: Sequence[Tensor]) -> Tensor:
+        first = tensors[0]
+        if all(tensor.shape == first.shape for tensor in tensors):
+            return torch.stack(list(tensors))
+        result = first.new_zeros((len(tensors), *first.shape[:-2], height, width))
+        for place, tensor in enumerate(tensors):
+            result[place, ..., : tensor.shape[-2], : tensor.shape[-1]] = tensor
+        return result
+
+    return Batch(
+        image=stack([sample["image"] for sample in samples]),
+        label=stack([sample["label"] for sample in samples]),
+        valid=stack([sample["valid"] for sample in samples]),
+        index=torch.tensor([sample["index"] for sample in samples], dtype=torch.int64),
+    )
+
+
+def worker_init(number: int) -> None:
+    """Keep a data worker to one thread, so that workers do not fight for processors."""
+    import cv2
+
+    del number
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)
