@@ -11,6 +11,7 @@ def look(data, index, value, out):
     out[0] = load8(data, index)
     out[1] = differs64(data, index, value)
     out[2] = changes64(data, index)
+    out[3] = outside64(data, index, 1, value)
     store8(data, index, out[0] + np.uint64(1))
 
 def bits(word):
@@ -32,15 +33,18 @@ def made():
     return look, compiled.kernel(types.UniTuple(types.int64, 2)(types.uint64))(names["bits"])
 
 
-@given(LINES, st.integers(1, 8), st.integers(0, 3))
+@given(LINES, st.integers(1, 8), st.integers(1, 3))
 def test_wide_loads_and_comparisons_are_those_of_numpy_at_any_address(made, line, index, value):
-    out, before = np.zeros(3, np.uint64), line.copy()
+    out, before = np.zeros(4, np.uint64), line.copy()
     made[0](line, index, value, out)
     assert out[0] == int.from_bytes(before[index : index + 8].tobytes(), "little")
-    assert [bool(int(out[1]) >> bit & 1) for bit in range(64)] == (before[index : index + 64] != value).tolist()
-    assert [bool(int(out[2]) >> bit & 1) for bit in range(64)] == (
-        np.diff(before)[index - 1 : index + 63] != 0
-    ).tolist()
+    part = before[index : index + 64]
+    for word, expected in (
+        (out[1], part != value),
+        (out[2], part != before[index - 1 : index + 63]),
+        (out[3], (part < 1) | (part > value)),
+    ):
+        assert [bool(int(word) >> bit & 1) for bit in range(64)] == expected.tolist()
     assert line[index : index + 8].tobytes() == ((int(out[0]) + 1) % 2**64).to_bytes(8, "little")
     assert (np.delete(line, range(index, index + 8)) == np.delete(before, range(index, index + 8))).all()
 

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Annotated
 
-import click
 import typer
 
 from maskwright import __version__
@@ -70,12 +69,13 @@ def main() -> None:
         os.environ["MASKWRIGHT_DEBUG"] = "1"
     try:
         code = app(args=arguments, standalone_mode=False, prog_name="maskwright")
-    except click.exceptions.Exit as leaving:
+    except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
-    except click.ClickException as error:
-        sys.stderr.write(f"error: command line: {error.format_message()}; see maskwright --help\n")
-        sys.exit(2)
     except (Exception, KeyboardInterrupt) as error:
+        # typer carries its own copy of click since 0.27, so the class cannot be named for all versions
+        if hasattr(error, "format_message"):
+            sys.stderr.write(f"error: command line: {error.format_message()}; see maskwright --help\n")
+            sys.exit(2)
         from maskwright.cli.console import exit_code_for
 
         sys.exit(exit_code_for(error))

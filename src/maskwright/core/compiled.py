@@ -24,6 +24,7 @@ BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 BYTES_OUT = types.Array(types.uint8, 1, "C")
 NUMBERS = types.Array(types.int64, 1, "C", readonly=True)
 NUMBERS_OUT = types.Array(types.int64, 1, "C")
+_VECTOR = ir.VectorType(ir.IntType(8), 64)
 
 
 def kernel(signature: Any) -> Callable[[F], F]:
@@ -88,6 +89,17 @@ def store8(typing: Any, array: Any, index: Any, word: Any) -> Any:
     return types.void(array, types.int64, types.uint64), build
 
 
+def _wide(context: Any, builder: Any, kind: Any, place: tuple[Any, Any]) -> Any:
+    return builder.load(_address(context, builder, kind, place, _VECTOR), align=1)
+
+
+def _spread(builder: Any, value: Any) -> Any:
+    """Return 64 bytes of one value."""
+    nothing, first = ir.Constant(_VECTOR, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+    return builder.shuffle_vector(builder.insert_element(nothing, value, first), nothing, lanes)
+
+
 @primitive
 def differs64(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """Compare 64 bytes from any address with a value, one bit each.
@@ -97,14 +109,27 @@ def differs64(typing: Any, array: Any, index: Any, value: Any) -> Any:
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = ir.VectorType(ir.IntType(8), 64)
-        found = builder.load(_address(context, builder, signature.args[0], args[:2], vector), align=1)
-        single = builder.insert_element(ir.Constant(vector, ir.Undefined), args[2], ir.Constant(ir.IntType(32), 0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
-        wanted = builder.shuffle_vector(single, ir.Constant(vector, ir.Undefined), lanes)
-        return builder.bitcast(builder.icmp_unsigned("!=", found, wanted), ir.IntType(64))
+        found = _wide(context, builder, signature.args[0], args[:2])
+        return builder.bitcast(builder.icmp_unsigned("!=", found, _spread(builder, args[2])), ir.IntType(64))
 
     return types.uint64(array, types.int64, types.uint8), build
+
+
+@primitive
+def outside64(typing: Any, array: Any, index: Any, low: Any, high: Any) -> Any:
+    """Compare 64 bytes from any address with a range, one bit each.
+
+    In a kernel: outside64(bytes, index, low, high) -> uint64, bit k denies low <= bytes[index + k] <= high.
+    Unchecked: the caller keeps index + 64 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        found = _wide(context, builder, signature.args[0], args[:2])
+        above = builder.sub(found, _spread(builder, args[2]))
+        width = _spread(builder, builder.sub(args[3], args[2]))
+        return builder.bitcast(builder.icmp_unsigned(">", above, width), ir.IntType(64))
+
+    return types.uint64(array, types.int64, types.uint8, types.uint8), build
 
 
 @primitive
@@ -116,12 +141,8 @@ def changes64(typing: Any, array: Any, index: Any) -> Any:
     """
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector, kind = ir.VectorType(ir.IntType(8), 64), signature.args[0]
         before = builder.sub(args[1], ir.Constant(ir.IntType(64), 1))
-        old, new = (
-            builder.load(_address(context, builder, kind, (args[0], place), vector), align=1)
-            for place in (before, args[1])
-        )
+        old, new = (_wide(context, builder, signature.args[0], (args[0], place)) for place in (before, args[1]))
         return builder.bitcast(builder.icmp_unsigned("!=", old, new), ir.IntType(64))
 
     return types.uint64(array, types.int64), build

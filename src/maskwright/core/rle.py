@@ -286,10 +286,10 @@ def _parse(text: str, shape: Shape, base: int, empty: Sequence[str], where: str)
         raise _not_a_number(text, error.start, where) from None
     pixels = shape[0] * shape[1]
     numbers = np.empty(2 * min(pixels, len(raw) // 4 + 1), np.int64)
-    padded = np.frombuffer(raw + b" " * kernels.SLACK, np.uint8)
-    status, count, place = kernels.parse_numbers(padded, numbers)
+    padded = np.frombuffer(b"".join((b" " * kernels.BEFORE_TEXT, raw, b" " * kernels.AFTER_TEXT)), np.uint8)
+    status, count, place = kernels.parse_runs(padded, base, numbers)
     if status == kernels.NOT_A_NUMBER:
-        raise _not_a_number(text, place, where)
+        raise _not_a_number(text, place - kernels.BEFORE_TEXT, where)
     if status == kernels.TOO_MANY:
         raise _too_many(shape, where)
     if count == 0:
@@ -306,11 +306,11 @@ def _parse(text: str, shape: Shape, base: int, empty: Sequence[str], where: str)
 
 
 def _checked(found: Numbers, shape: Shape, base: int, where: str) -> Numbers:
-    """Check runs laid out in turn and sort them; `found` is changed."""
+    """Check runs laid out in turn, starts from 0, and sort them; `base` is for the message."""
     from maskwright.core import rle_kernels as kernels
 
     given = found.reshape(-1, 2)
-    status, index = kernels.check_runs(found, base, shape[0] * shape[1])
+    status, index = kernels.check_runs(found, shape[0] * shape[1])
     if status == kernels.FINE:
         return found
     if status != kernels.UNSORTED:

@@ -24,6 +24,7 @@ from maskwright.core.compiled import (
     kernel,
     load8,
     lowest,
+    outside64,
     store8,
 )
 
@@ -36,15 +37,14 @@ LARGEST = 10**17
 WIDEST = 36
 """Bytes that one run can need in text: two numbers up to LARGEST and two spaces."""
 SLACK = 8
-"""Bytes (spaces) after the text that whole-word reads and writes may touch."""
+"""Bytes after written text that whole-word writes may touch."""
+BEFORE_TEXT, AFTER_TEXT = 8, 64
+"""Spaces around text that is read, for wide reads."""
 
 _ONE = np.uint64(1)
 _LAST = np.uint64(63)
 _SPACE = 32
-_BYTE = np.uint64(0xFF)
 _DIGIT_0 = np.uint64(0x3030303030303030)
-_OVER_NINE = np.uint64(0x7676767676767676)
-_TOP_BITS = np.uint64(0x8080808080808080)
 _EIGHT_DIGITS = 10**8
 
 
@@ -183,61 +183,57 @@ def _eight(digits: Word) -> Any:
     return np.int64((fours * np.uint64(10_000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF))
 
 
-@helper
-def _is_space(byte: int) -> bool:
-    return byte == _SPACE or 9 <= byte <= 13
+@kernel(types.UniTuple(types.int64, 3)(BYTES, types.int64, NUMBERS_OUT))
+def parse_runs(text: Bytes, base: int, numbers: Numbers) -> tuple[int, int, int]:
+    """Read whole numbers between white space and take `base` off every other one.
 
-
-@kernel(types.UniTuple(types.int64, 3)(BYTES, NUMBERS_OUT))
-def parse_numbers(text: Bytes, numbers: Numbers) -> tuple[int, int, int]:
-    """Read whole numbers between white space; return status, count, and the byte it stopped at.
+    Finds the gaps of 64 bytes at once, so that numbers do not wait for the ends of those before them.
 
     Args:
-        text: ASCII, followed by SLACK spaces.
+        text: BEFORE_TEXT spaces, ASCII, AFTER_TEXT spaces.
+        base: number of the first pixel.
         numbers: filled; TOO_MANY is returned when it is full and another number comes.
+
+    Returns:
+        Status, how many numbers were read, and the byte of `text` that is no digit and no white space.
     """
-    size, room, at, count = text.size - SLACK, numbers.size, 0, 0
-    while at < size:
-        word = load8(text, at)
-        digits = word ^ _DIGIT_0
-        length = lowest(((digits + _OVER_NINE) | digits) & _TOP_BITS) >> 3
-        value = _eight(digits << np.uint64((64 - 8 * length) & 63))
-        after = word >> np.uint64((8 * length) & 63)
-        if 0 < length < 8 and (after & _BYTE) == _SPACE and count < room:
-            numbers[count] = value
-            count += 1
-            at += length + 1
-            continue
-        if length == 0:
-            if not _is_space(text[at]):
-                return NOT_A_NUMBER, count, at
-            at += 1
-            continue
-        at += length
-        if length == 8:
-            while 48 <= text[at] <= 57:
-                value = min(value * 10 + np.int64(text[at]) - 48, LARGEST)
-                at += 1
-        if not _is_space(text[at]):
-            return NOT_A_NUMBER, count, at
-        if count == room:
-            return TOO_MANY, count, at
-        numbers[count] = value
-        count += 1
-        at += 1
-    return FINE, count, size
+    begin = index = BEFORE_TEXT
+    count, room = 0, numbers.size
+    while index + 64 <= text.size:
+        gaps = outside64(text, index, 48, 57)
+        odd = gaps & differs64(text, index, _SPACE) & outside64(text, index, 9, 13)
+        if odd != 0:
+            return NOT_A_NUMBER, count, index + lowest(odd)
+        while gaps != 0:
+            end = index + lowest(gaps)
+            gaps &= gaps - _ONE
+            length = end - begin
+            if length:
+                if count == room:
+                    return TOO_MANY, count, begin
+                if length <= 8:
+                    unused = np.uint64(64 - 8 * length)
+                    value = _eight(((load8(text, end - 8) ^ _DIGIT_0) >> unused) << unused)
+                else:
+                    value = 0
+                    for place in range(begin, end):
+                        value = min(value * 10 + np.int64(text[place]) - 48, LARGEST)
+                numbers[count] = value if count & 1 else value - base
+                count += 1
+            begin = end + 1
+        index += 64
+    return FINE, count, index
 
 
-@kernel(types.UniTuple(types.int64, 2)(NUMBERS_OUT, types.int64, types.int64))
-def check_runs(runs: Numbers, base: int, pixels: int) -> tuple[int, int]:
-    """Take `base` off the starts and check every run; return status and the run it is about.
+@kernel(types.UniTuple(types.int64, 2)(NUMBERS, types.int64))
+def check_runs(runs: Numbers, pixels: int) -> tuple[int, int]:
+    """Check every run; return status and the run it is about.
 
     UNSORTED, returned when nothing else is wrong, means that some run starts before its forerunner ends.
     All is checked at once first, without a branch a run, since nearly always nothing is wrong.
     """
     end, odd = 0, False
     for index in range(0, runs.size, 2):
-        runs[index] -= base
         start, length = runs[index], runs[index + 1]
         odd |= (start < end) | (length <= 0) | (start + length > pixels)
         end = start + length

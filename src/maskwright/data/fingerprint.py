@@ -144,7 +144,7 @@ def divisor(data: Data, dtype: str) -> float:
 def _sum(source: Source, found: Sequence[Measured], task: Task, data: Data) -> Fingerprint:
     """Put the items together; those with faults are left out."""
     whole = [one for one in found if one.moments is not None]
-    bands, dtype = _usual([one.header for one in whole if one.header is not None])
+    bands, dtype = _usual([one.header for one in found if one.header is not None])
     total = _total(whole, bands, data)
     divide = divisor(data, dtype)
     std = np.sqrt(total.squares / max(total.count, 1)) / divide

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
-from maskwright.data.header import Header, Limit, Pixels, Valid, refuse_size
+from maskwright.data.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 MAX_BANDS = 1024
 MAX_BLOCK = 1 << 24
@@ -24,9 +22,9 @@ MAX_BLOCK = 1 << 24
 def opened(path: Path, limit: Limit) -> Iterator[Any]:
     """Open a TIFF with the GTiff driver alone, without looking for files beside it."""
     import rasterio
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-    _silence_rasterio()
+    hush(NotGeoreferencedWarning)  # an image without coordinates is nothing to warn of
     try:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(path, driver="GTiff") as dataset:
             refuse_size(dataset.shape, limit, path)
@@ -38,21 +36,6 @@ def opened(path: Path, limit: Limit) -> Iterator[Any]:
             where=path,
             fix="copy it again, or take it out of the set",
         ) from error
-
-
-_filter_lock = threading.Lock()
-
-
-def _silence_rasterio() -> None:
-    """Keep rasterio from warning about every image that has no coordinates.
-
-    catch_warnings is not thread-safe, and test runners put the filters back, hence the look each time.
-    """
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with _filter_lock:
-        if not any(entry[0] == "ignore" and entry[2] is NotGeoreferencedWarning for entry in warnings.filters):
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
 
 
 def _refuse_odd_tiff(dataset: Any, path: Path) -> None:

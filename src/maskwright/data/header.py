@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,22 @@ def refuse_size(found: Shape, limit: Limit, path: Path) -> None:
             where=path,
             fix="cut it into tiles, or raise data.max_pixels if you trust the file",
         )
+
+
+_filters = threading.Lock()
+
+
+def hush(category: type[Warning], module: str = "") -> None:
+    """Ignore one kind of warning for good, unless that is so already.
+
+    catch_warnings is not thread-safe, and test runners put the filters back, hence the look each time.
+
+    Args:
+        category: of the warning.
+        module: regular expression on the module that warns; empty: any.
+    """
+    with _filters:
+        for action, _, kind, place, _ in warnings.filters:
+            if action == "ignore" and kind is category and getattr(place, "pattern", place or "") == module:
+                return
+        warnings.filterwarnings("ignore", category=category, module=module)

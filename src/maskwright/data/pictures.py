@@ -1,4 +1,4 @@
-"""Decode PNG, JPEG, GIF and BMP with Pillow, each by the one plug-in its first bytes name.
+"""Decode PNG, JPEG, GIF and BMP with Pillow, each by the one plug-in that its first bytes name.
 
 Pillow's own `open` tries plug-ins and warns at its own size limit; here neither happens. Whatever
 breaks while decoding is a damaged file: Pillow raises on truncation where GDAL gives pixels.
@@ -17,16 +17,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.Image import DecompressionBombError, DecompressionBombWarning
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.data.header import Header, Limit, Pixels, Valid, refuse_size
+from maskwright.data.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 ORIENTATION = 0x0112
 """EXIF tag."""
-_BROKEN = (OSError, SyntaxError, ValueError, IndexError, TypeError, EOFError, OverflowError, struct.error, zlib.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    IndexError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    DecompressionBombError,
+)
 """What Pillow raises on damaged files (seen on truncated, bit-flipped and hand-made ones)."""
 _GREY_STEP = {"L;2": 85, "L;4": 17}
 """Pillow stretches 2- and 4-bit greys to 0..255 by these factors; in a mask they are undone."""
@@ -35,6 +47,8 @@ _GREY_STEP = {"L;2": 85, "L;4": 17}
 @contextmanager
 def opened(path: Path, limit: Limit) -> Iterator[ImageFile]:
     """Open a file with the one plug-in its signature names; whatever breaks inside is a damaged file."""
+    hush(UserWarning, "PIL[.]")  # odd EXIF data is nothing to warn of
+    hush(DecompressionBombWarning)  # sizes are checked here, against the recipe's limit
     try:
         with path.open("rb") as handle:
             picture = _plugin(handle)
@@ -59,6 +73,20 @@ def _plugin(handle: IO[bytes]) -> ImageFile:
         if head.startswith(signature):
             return plugin(handle)
     raise SyntaxError("the file changed while it was read")
+
+
+def _load(picture: ImageFile, path: Path) -> None:
+    """Decode the pixels; a PNG must also carry the right checksums to its end, which Pillow does not ask for."""
+    picture.load()
+    if picture.format != "PNG":
+        return
+    data, place, name = memoryview(path.read_bytes()), 8, b""
+    while name != b"IEND":
+        length, name = struct.unpack_from(">I4s", data, place)
+        (expected,) = struct.unpack_from(">I", data, place + 8 + length)
+        if zlib.crc32(data[place + 4 : place + 8 + length]) != expected:
+            raise SyntaxError(f"wrong checksum of a {name.decode('latin-1')} chunk")
+        place += 12 + length
 
 
 def _raw_mode(picture: ImageFile) -> str:
@@ -98,7 +126,7 @@ def _orientation(picture: ImageFile) -> int:
 def image(picture: ImageFile, path: Path) -> tuple[Pixels, Valid]:
     """Decode the opened file as an image: bands without alpha, and where it is not transparent."""
     raw_mode, see_through = _raw_mode(picture), picture.info.get("transparency")
-    picture.load()
+    _load(picture, path)
     if raw_mode in ("RGB;16B", "RGBA;16B", "LA;16B"):
         values = _deep_colour(path)  # Pillow keeps the high bytes only
         if raw_mode == "LA;16B":
@@ -160,7 +188,7 @@ def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
             where=path,
             fix="save class ids as a grey or palette PNG",
         )
-    picture.load()
+    _load(picture, path)
     values = np.array(picture)
     if picture.mode == "1":
         return values.astype(np.uint8)

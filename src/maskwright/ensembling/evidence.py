@@ -29,7 +29,7 @@ class Choice(Block):
     optimistic_gain: float
     """The same difference on the items that chose it."""
     low: float
-    """Lower end of the 95 % interval of the honest gain: paired bootstrap over groups of items."""
+    """Lower end of the 99 % interval of the honest gain: paired bootstrap over groups of items."""
     high: float
     """Upper end of it."""
     folds_better: int

@@ -21,6 +21,8 @@ RESERVED = ("encoder_name", "encoder_weights", "in_channels", "classes", "activa
 """Constructor arguments that the recipe sets elsewhere, or that would change what comes out."""
 LARGEST_STRIDE = 512
 """Pixels; windowed transformers need sides that divide by up to 32 x their window."""
+BANDS = 3
+"""Of the trial; how many there are does not change which sizes a network takes."""
 ANY_SIZE: tuple[dict[str, Any], ...] = ({}, {"strict_img_size": False}, {"dynamic_img_size": True})
 """timm's ways of letting go of the pretraining size: none needed, Swin's, plain transformers'."""
 
@@ -37,17 +39,19 @@ class Smp:
     """Least side of the deepest feature map; PAN pools it three times."""
     timm_only: bool = False
     """It takes `tu-` encoders alone."""
+    needs_half: bool = False
+    """It needs a feature map at half the size, which mix transformers lack."""
 
     def check(self, block: Model, where: str) -> None:
         """Refuse encoders, weights and options that cannot work; builds nothing on a real device."""
         _check_encoder(self, block, where)
         _check_options(self, block, where)
         _check_weights(block, where)
-        plan(self, block, 3, 1, where)
+        plan(self, block, where)
 
     def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
         """Build the network with random or pretrained encoder weights."""
-        found = plan(self, block, bands, planes, where)
+        found = plan(self, block, where)
         weights: str | bool | None = block.weights if pretrained else None
         if weights is not None and block.encoder.startswith("tu-"):
             weights = True
@@ -72,14 +76,14 @@ class Plan:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-def plan(kind: Smp, block: Model, bands: int, planes: int, where: str) -> Plan:
+def plan(kind: Smp, block: Model, where: str) -> Plan:
     """Find constructor arguments and the stride with which the network takes images of any size.
 
     Raises:
         InputError: the architecture cannot be built on the encoder.
     """
     bare = block.model_copy(update={"weights": None}).model_dump_json()
-    found = _plan(kind, bare, bands, planes)
+    found = _plan(kind, bare)
     if isinstance(found, Plan):
         return found
     raise InputError(
@@ -90,6 +94,8 @@ def plan(kind: Smp, block: Model, bands: int, planes: int, where: str) -> Plan:
 
 
 def _advice(kind: Smp, reason: str) -> str:
+    if kind.timm_only:
+        return "choose a vision transformer with patches of 16 pixels, such as tu-vit_small_patch16_224"
     if kind.strides and 32 not in kind.strides and "output stride" in reason:
         return "choose an encoder that can be dilated, such as resnet34, or another architecture, such as upernet"
     if "downsampling pattern" in reason:
@@ -98,11 +104,11 @@ def _advice(kind: Smp, reason: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _plan(kind: Smp, block_json: str, bands: int, planes: int) -> Plan | str:
+def _plan(kind: Smp, block_json: str) -> Plan | str:
     block = Model.model_validate_json(block_json)
     reasons: list[str] = []
     for options in _candidates(kind, block):
-        found = _try(kind, block, bands, planes, options)
+        found = _try(kind, block, options)
         if isinstance(found, Plan):
             return found
         reasons.append(found)
@@ -119,14 +125,14 @@ def _candidates(kind: Smp, block: Model) -> Iterator[dict[str, Any]]:
             yield stride | way
 
 
-def _try(kind: Smp, block: Model, bands: int, planes: int, options: Mapping[str, Any]) -> Plan | str:
+def _try(kind: Smp, block: Model, options: Mapping[str, Any]) -> Plan | str:
     """Build on the meta device and look which sizes work; on the CPU where meta tensors are not enough."""
     reason = ""
     for device in ("meta", "cpu"):
         try:
             with torch.random.fork_rng(devices=[]), torch.device(device):
-                network = _construct(kind, block, bands, planes, None, options)
-            found = _sizes(network.eval(), kind, bands, device)
+                network = _construct(kind, block, BANDS, 1, None, options)
+            found = _sizes(network.eval(), kind, device)
         except (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError, AttributeError) as error:
             reason = _reason(error, options)
         else:
@@ -146,23 +152,23 @@ def _reason(error: Exception, options: Mapping[str, Any]) -> str:
     return text.splitlines()[0][:160]
 
 
-def _sizes(network: nn.Module, kind: Smp, bands: int, device: str) -> Plan | str:
+def _sizes(network: nn.Module, kind: Smp, device: str) -> Plan | str:
     base = int(getattr(network.encoder, "output_stride", 32))
     least = base * kind.bottleneck
-    first = _fails(network, bands, device, (least, least), (least + base, least + 2 * base))
+    first = _fails(network, device, (least, least), (least + base, least + 2 * base))
     if not first:
         return Plan(base, least)
     for stride in range(2 * base, LARGEST_STRIDE + 1, base):
-        if not _fails(network, bands, device, (stride, stride), (stride, 2 * stride)):
+        if not _fails(network, device, (stride, stride), (stride, 2 * stride)):
             return Plan(stride, stride)
     return f"it does not take images of different sizes ({first})"
 
 
-def _fails(network: nn.Module, bands: int, device: str, *shapes: tuple[int, int]) -> str:
+def _fails(network: nn.Module, device: str, *shapes: tuple[int, int]) -> str:
     for shape in shapes:
         try:
             with torch.no_grad():
-                logits = network(torch.zeros(1, bands, *shape, device=device))
+                logits = network(torch.zeros(1, BANDS, *shape, device=device))
         except (ValueError, RuntimeError, AssertionError) as error:
             return str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         if tuple(logits.shape[-2:]) != shape:
@@ -192,6 +198,12 @@ def _check_encoder(kind: Smp, block: Model, where: str) -> None:
     from segmentation_models_pytorch.encoders import encoders
 
     name = block.encoder
+    if kind.needs_half and name.startswith("mit_b"):
+        raise InputError(
+            f"architecture '{block.architecture}' cannot use '{name}', which has no features at half the size",
+            where=f"{where}.encoder",
+            fix="use architecture: segformer, fpn, unet or upernet, or another encoder",
+        )
     if name in encoders and not kind.timm_only:
         return
     if name.startswith("tu-"):

@@ -111,7 +111,9 @@ def count(truth: Label, predicted: Label, valid: Valid | None, task: Task) -> Co
         truth, predicted = truth[np.newaxis], predicted[np.newaxis]
     assert len(truth) == task.planes, (truth.shape, task.planes)
     assert truth.shape == predicted.shape, (truth.shape, predicted.shape)
-    counted = _valid_bytes(valid, truth.shape[1:])
+    assert valid is None or valid.shape == truth.shape[1:], (valid.shape, truth.shape)
+    partly = valid is not None and not valid.all()
+    counted = _valid_bytes(valid, truth.shape[1:]) if partly else np.empty(0, np.uint8)
     totals = np.zeros((task.planes, 4), np.int64)
     for true, said, row in zip(truth, predicted, totals, strict=True):
         kernels.count_overlap(_bytes(true), _bytes(said), counted, row)
@@ -143,12 +145,10 @@ def confusion(truth: Label, predicted: Label, valid: Valid | None, classes: int)
     lanes = kernels.LANES if bits <= kernels.LANED else 1
     table = np.zeros(lanes * 4**bits, np.int64)
     seen = kernels.count_pairs(true, said, counted, bits, table)
-    matrix = table.reshape(lanes, 1 << bits, 1 << bits).sum(axis=0)
-    inside: NDArray[np.int64] = matrix[:classes, :classes].copy()
-    highest = int(np.bitwise_or.reduce(np.array([seen], np.uint64).view(np.uint8)))
-    if highest >> bits or inside.sum() != matrix.sum():
+    matrix = np.empty(classes * classes, np.int64)
+    if kernels.gather_pairs(seen, bits, table, classes, matrix):
         return _recounted(true, said, counted, classes)
-    return inside
+    return matrix.reshape(classes, classes)
 
 
 def _recounted(

@@ -109,6 +109,32 @@ def count_pairs(truth: Bytes, predicted: Bytes, valid: Bytes, bits: int, table: 
     return seen
 
 
+@kernel(types.int64(types.uint64, types.int64, NUMBERS_OUT, types.int64, NUMBERS_OUT))
+def gather_pairs(seen: Word, bits: int, table: Numbers, classes: int, matrix: Numbers) -> int:
+    """Add up the tables of count_pairs into a matrix; return 0, or more if ids of `classes` or above were seen.
+
+    Args:
+        seen: what count_pairs returned.
+        bits: of an id.
+        table: what count_pairs filled; changed.
+        classes: C, at most 2^bits.
+        matrix: int64 (C * C,), filled.
+    """
+    cells, side, total, inside = 1 << (2 * bits), 1 << bits, 0, 0
+    for start in range(cells, table.size, cells):
+        for cell in range(cells):
+            table[cell] += table[start + cell]
+    for cell in range(cells):
+        total += table[cell]
+    for true in range(classes):
+        for said in range(classes):
+            matrix[true * classes + said] = table[true * side + said]
+            inside += table[true * side + said]
+    high = (~np.uint64(side - 1)) & _BYTE
+    strangers: int = total - inside + ones(seen & (high * _ALL_VALID))
+    return strangers
+
+
 @kernel(types.void(BYTES, BYTES, BYTES, NUMBERS_OUT))
 def count_overlap(truth: Bytes, predicted: Bytes, valid: Bytes, totals: Numbers) -> None:
     """Add up pixels set in both, in truth, in the prediction, and valid ones.
@@ -116,25 +142,32 @@ def count_overlap(truth: Bytes, predicted: Bytes, valid: Bytes, totals: Numbers)
     Args:
         truth: 0, or anything else for foreground.
         predicted: the same, as many.
-        valid: 0 where a pixel does not count, as many.
+        valid: 0 where a pixel does not count, as many; or empty, and all count.
         totals: int64 (4,), added to.
     """
-    size, index = truth.size, 0
-    both = true = said = counted = 0
-    while index + 64 <= size:
-        mask = differs64(valid, index, 0)
-        present, answered = differs64(truth, index, 0) & mask, differs64(predicted, index, 0) & mask
-        both += ones(present & answered)
-        true += ones(present)
-        said += ones(answered)
-        counted += ones(mask)
-        index += 64
-    for place in range(index, size):
-        if valid[place] != 0:
+    size, masked = truth.size, valid.size > 0
+    both = true = said = 0
+    counted = 0 if masked else size
+    if masked:
+        for index in range(0, size - 63, 64):
+            mask = differs64(valid, index, 0)
+            present, answered = differs64(truth, index, 0) & mask, differs64(predicted, index, 0) & mask
+            both += ones(present & answered)
+            true += ones(present)
+            said += ones(answered)
+            counted += ones(mask)
+    else:
+        for index in range(0, size - 63, 64):
+            present, answered = differs64(truth, index, 0), differs64(predicted, index, 0)
+            both += ones(present & answered)
+            true += ones(present)
+            said += ones(answered)
+    for place in range(size - size % 64, size):
+        if not masked or valid[place] != 0:
             both += truth[place] != 0 and predicted[place] != 0
             true += truth[place] != 0
             said += predicted[place] != 0
-            counted += 1
+            counted += masked
     totals[0] += both
     totals[1] += true
     totals[2] += said

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,7 +17,7 @@ from maskwright.core.errors import InputError, Interrupted
 from maskwright.core.files import atomic_path, sweep_partials, write_json
 from maskwright.core.progress import Reporter, Silent, Tick
 from maskwright.core.stop import Stop
-from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
+from maskwright.data.dataset import Batch, TrainSet, TrainSpec, ValidSet
 from maskwright.models.adapt import SegModel, freeze_unused, needs_two
 from maskwright.models.build import build_model
 from maskwright.models.tensors import read_facts
@@ -178,9 +178,14 @@ class _Training:
     def _steps(self, tick: Tick) -> None:
         train = self.job.member.train
         deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size)
-        batches = read_batches(self._samples(), deal, train.workers, pin=self.cluster.device.type == "cuda")
         if self.epoch_open:
             self._end_epoch()
+        batches = read_batches(self._samples(), deal, train.workers, pin=self.cluster.device.type == "cuda")
+        with closing(batches):
+            self._take_steps(batches, tick)
+
+    def _take_steps(self, batches: Iterator[Batch], tick: Tick) -> None:
+        train = self.job.member.train
         while self.step < self.plan.total:
             self.pending.append(train_step(self.kit, batches, self.step))
             self.step += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -21,8 +21,13 @@ class Samples(Protocol):
     def __getitem__(self, ticket: Any, /) -> Sample: ...
 
 
-def read_batches(samples: Samples, tickets: Iterable[list[Any]], workers: int, *, pin: bool) -> Iterator[Batch]:
+def read_batches(
+    samples: Samples, tickets: Iterable[list[Any]], workers: int, *, pin: bool
+) -> Generator[Batch, None, None]:
     """Give a batch for each list of tickets, in order.
+
+    Close the generator when it is not read to its end: workers ignore SIGTERM, with which Python
+    would end them at exit, and would be waited for.
 
     Args:
         samples: a data set.

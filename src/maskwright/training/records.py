@@ -13,6 +13,8 @@ from maskwright.core.errors import from_os_error
 HISTORY = "history.csv"
 LOG = "log.jsonl"
 TIMING = "timing.jsonl"
+WAITING = 64
+"""Lines that may wait in memory."""
 HEADER = "epoch,step,lr,loss,score\n"
 """Columns of history.csv: epoch and step count from 1; loss is the epoch's mean; score is empty where
 nothing was validated. Neither this file nor log.jsonl holds a time, so they are the same bytes after
@@ -22,6 +24,9 @@ any interruption; times are in timing.jsonl."""
 class Journal:
     """A text file that only grows, and can be cut back to a size it once had.
 
+    Lines wait in a list and not in a buffered stream, whose copy in a forked data worker could be
+    flushed a second time.
+
     Args:
         path: the file.
         size: bytes to keep of what is there.
@@ -30,9 +35,10 @@ class Journal:
 
     def __init__(self, path: Path, size: int, header: str = "") -> None:
         self.path = path
+        self._waiting: list[str] = []
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = path.open("a+b")
+            self._stream = path.open("ab", buffering=0)
             self._stream.truncate(min(size, path.stat().st_size))
         except OSError as error:
             raise from_os_error(error, path) from error
@@ -40,16 +46,15 @@ class Journal:
             self.write(header)
 
     def write(self, text: str) -> None:
-        """Add text; it may stay in memory until `sync`."""
-        try:
-            self._stream.write(text.encode())
-        except OSError as error:
-            raise from_os_error(error, self.path) from error
+        """Add text; it stays in memory for a while, at most until `sync`."""
+        self._waiting.append(text)
+        if len(self._waiting) >= WAITING:
+            self._flush()
 
     def sync(self) -> int:
         """Make everything durable and return the size in bytes."""
+        self._flush()
         try:
-            self._stream.flush()
             os.fsync(self._stream.fileno())
             return os.fstat(self._stream.fileno()).st_size
         except OSError as error:
@@ -58,7 +63,16 @@ class Journal:
     def close(self) -> None:
         """Write out what is in memory and let go of the file."""
         try:
+            self._flush()
+        finally:
             self._stream.close()
+
+    def _flush(self) -> None:
+        data = "".join(self._waiting).encode()
+        self._waiting.clear()
+        try:
+            while data:
+                data = data[self._stream.write(data) :]
         except OSError as error:
             raise from_os_error(error, self.path) from error
 

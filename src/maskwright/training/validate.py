@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,25 +46,24 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
     Returns:
         counts of all processes, or None when stopped.
     """
-    batches = [
+    windows = [
         list(range(start, min(start + exam.batch_size, len(exam.windows))))
         for start in range(0, len(exam.windows), exam.batch_size)
     ]
-    mine = batches[cluster.rank :: cluster.size]
-    rounds = -(-len(batches) // cluster.size)
+    mine = windows[cluster.rank :: cluster.size]
+    rounds = -(-len(windows) // cluster.size)
     total = Counts.zero(exam.task.planes)
     training = model.training
     model.eval()
     workers = exam.workers if len(mine) > 1 else 0
-    loaded = read_batches(exam.windows, mine, workers, pin=cluster.device.type == "cuda")
     try:
-        for turn in range(rounds):
-            if stopped():
-                return None
-            if turn < len(mine):
-                total = total + _count(
-                    model, exam, place(next(loaded), cluster.device, channels_last=exam.channels_last)
-                )
+        with closing(read_batches(exam.windows, mine, workers, pin=cluster.device.type == "cuda")) as batches:
+            for turn in range(rounds):
+                if stopped():
+                    return None
+                if turn < len(mine):
+                    batch = place(next(batches), cluster.device, channels_last=exam.channels_last)
+                    total = total + _count(model, exam, batch)
     finally:
         model.train(training)
     stacked = torch.from_numpy(np.stack([total.tp, total.fp, total.fn, total.tn]))

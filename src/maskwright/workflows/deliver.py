@@ -144,10 +144,11 @@ def export(session: Session) -> None:
     inputs = export_inputs(session)
     if session.run.check("export", inputs).changes:
         session.run.clear(session.run.output)
-    session.once("export", inputs, lambda: _export(session), "export")
+    session.once("export", inputs, lambda: _export(session, inputs), "export")
 
 
-def _export(session: Session) -> None:
+def _export(session: Session, inputs: dict[str, Any]) -> None:
+    session.run.begin("export", inputs)
     decision = read_decision(session.run.decision)
     chosen = {target.key: target for target in targets(session)}
     for block in session.recipe.output:

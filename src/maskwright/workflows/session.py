@@ -99,8 +99,6 @@ class Session:
             return False
         if state.changes:
             self.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
-        if self.main:
-            self.run.begin(unit, inputs)
         make()
         if self.main:
             self.run.finish(unit, inputs)

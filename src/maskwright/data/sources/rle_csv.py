@@ -148,8 +148,9 @@ def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv, list[str]
         row.plane == 0 and row.text.strip() not in block.empty for rows in table.rows.values() for row in rows
     )
     if task.kind == "multiclass":
-        rest = "do not count, since that class has runs of its own" if background else f"are '{task.classes[0]}'"
-        if background or not looks_background(task.classes[0]):
+        name = task.classes[0]
+        rest = f"do not count, since '{name}' has runs of its own" if background else f"are '{name}'"
+        if background or not looks_background(name):
             notes.append(f"{table.path}: pixels without a run {rest}")
     source = RleCsv(
         keys=tuple(sorted(key for key in images.paths if key in table.rows or block.missing_mask == "background")),

@@ -1,0 +1,232 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from maskwright.core.errors import InputError, Interrupted
+from maskwright.core.progress import Silent
+from maskwright.core.recipe.blocks import Decision as Block
+from maskwright.core.stop import Stop
+from maskwright.ensembling import decide as module
+from maskwright.ensembling.blend import Decision, answer, blend
+from maskwright.ensembling.decide import decide, resolve_rule
+from maskwright.inference.store import dequantise
+from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.scores import score
+
+
+def made(scene, **block):
+    return decide(scene.oof, scene.task, Block(**block), Silent())
+
+
+def answered(scene, decision, fold=None):
+    """The score of the decision's own answers, by the functions that write the masks."""
+    total = Counts.zero(scene.task.planes)
+    for row in scene.rows:
+        if fold is None or row.fold == fold:
+            parts = {name: dequantise(*store.read_item(row.key)[::2]) for name, store in scene.stores.items()}
+            label = answer(blend(parts, decision), decision, scene.task)
+            total += count(scene.labels[row.key], label, scene.valids[row.key], scene.task)
+    return score(total, decision.metric)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("members", [1, 2, 3, 5])
+@pytest.mark.parametrize("metric", ["iou", "dice"])
+def test_the_optimistic_score_is_that_of_the_answers_written(kind, members, metric, simulate):
+    scene = simulate(kind, noises=[0.6 + 0.3 * index for index in range(members)], biases=[-0.4] * members, valid=0.9)
+    decision = made(scene, metric=metric)
+    assert decision.evidence.optimistic == pytest.approx(answered(scene, decision), abs=1e-12)
+    assert decision.evidence.items == 12
+    assert decision.evidence.pixels == sum(int(valid.sum()) for valid in scene.valids.values())
+    assert decision.recipe == "hash"
+    assert Decision.from_plain(decision.to_plain()) == decision
+
+
+def test_rules_follow_the_task(tasks):
+    rules = {kind: resolve_rule(task, "auto") for kind, task in tasks.items()}
+    assert rules == {"binary": "global", "multilabel": "per_class", "multiclass": "argmax"}
+    assert resolve_rule(tasks["binary"], "fixed") == "fixed"
+
+
+def test_a_planted_threshold_is_found_kept_and_honest(simulate):
+    scene = simulate(noises=(1.0,), biases=[-0.7], items=30)
+    decision = made(scene)
+    evidence = decision.evidence
+    assert decision.kept_thresholds
+    assert decision.thresholds[0] < 0.4
+    assert evidence.default + 0.02 < evidence.honest <= evidence.optimistic
+    fresh = simulate(noises=(1.0,), biases=[-0.7], items=90, seed=99)
+    assert evidence.honest == pytest.approx(answered(fresh, decision), abs=0.03)
+
+
+def test_planted_weights_are_found_and_a_noise_member_is_dropped(simulate):
+    scene = simulate(noises=(0.8, 30.0), items=30)
+    decision = made(scene, thresholds="fixed")
+    assert decision.kept_weights
+    assert decision.shares == {"m0": 1, "m1": 0}
+    assert decision.evidence.honest > decision.evidence.default + 0.1
+    (choice,) = decision.evidence.choices
+    assert (choice.what, choice.kept, choice.outcome) == ("weights", True, "m0 1.00, m1 0.00")
+    assert choice.low > 0
+    assert choice.folds_better == choice.folds == 3
+
+
+def test_members_that_complete_each_other_are_blended_and_beat_the_best_of_them(simulate):
+    decision = made(simulate(noises=(1.0, 1.0, 1.1), items=30))
+    assert min(decision.shares.values()) > 0
+    assert decision.evidence.honest > max(member.tuned_honest for member in decision.evidence.members) + 0.02
+
+
+def test_many_members_are_selected_greedily_without_the_noise(simulate):
+    scene = simulate(noises=(0.8, 30.0, 0.9, 30.0, 0.8, 30.0), items=30)
+    decision = made(scene, thresholds="fixed")
+    assert decision.kept_weights
+    assert [decision.shares[name] for name in ("m1", "m3", "m5")] == [0, 0, 0]
+    assert min(decision.shares[name] for name in ("m0", "m2", "m4")) > 0
+    assert decision.total <= 10
+
+
+def test_greedy_selection_on_few_sampled_pixels_still_counts_all_of_them(simulate, monkeypatch):
+    scene = simulate(noises=(0.8, 30.0, 0.9, 30.0), items=30, shape=(16, 16), valid=0.8)
+    monkeypatch.setattr(module, "SAMPLE_BYTES", 16_000)
+    decision = made(scene, thresholds="fixed")
+    assert module._stride(scene.oof) == -(-30 * 256 * 9 // 16_000) == 5
+    assert decision.evidence.pixels == sum(int(valid.sum()) for valid in scene.valids.values())
+    assert decision.evidence.optimistic == pytest.approx(answered(scene, decision), abs=1e-12)
+    assert [decision.shares[name] for name in ("m1", "m3")] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_greedy_choices_of_a_fold_do_not_depend_on_its_items(kind, simulate):
+    noises = (0.8, 0.9, 1.0, 1.4)
+    folds = made(simulate(kind, noises=noises, items=16, folds=4), thresholds="auto").evidence.folds
+    again = simulate(kind, noises=noises, items=16, folds=4)
+    for key, (stored, valid, scale, facts) in list(again.stores["m0"].items.items()):
+        if facts["folds"] == [2]:
+            again.stores["m0"].items[key] = (255 - stored, valid, scale, facts)
+    changed = made(again, thresholds="auto").evidence
+    chooses = {fold.fold: (fold.shares, fold.edges) for fold in folds}
+    if changed.choices[-1].kept == any(fold.shares != (1, 1, 1, 1) for fold in folds):
+        assert {f.fold: (f.shares, f.edges) for f in changed.folds}[2] == chooses[2]
+
+
+def test_nothing_tuned_is_kept_as_the_recipe_says(simulate):
+    scene = simulate(items=6)
+    decision = made(scene, thresholds="fixed", blend="mean", threshold=0.35)
+    assert decision.shares == {"m0": 1, "m1": 1}
+    assert decision.edges == (90,)
+    assert decision.evidence.choices == ()
+    assert not decision.kept_weights
+    assert not decision.kept_thresholds
+    assert decision.evidence.honest == decision.evidence.optimistic == decision.evidence.default
+
+
+def test_blend_mean_still_scores_each_member_alone(simulate):
+    evidence = made(simulate(noises=(0.8, 30.0), items=30), blend="mean").evidence
+    assert [choice.what for choice in evidence.choices] == ["thresholds"]
+    good, bad = evidence.members
+    assert good.fixed > bad.fixed + 0.2
+
+
+def test_scores_of_members_are_their_own(simulate):
+    scene = simulate(noises=(0.9, 1.2), biases=[-0.3, 0.3], items=12)
+    evidence = made(scene).evidence
+    for name, member in zip(scene.stores, evidence.members, strict=True):
+        lone = simulate(noises=(0.9, 1.2), biases=[-0.3, 0.3], items=12)
+        lone.stores = {name: lone.stores[name]}
+        alone = made(lone).evidence
+        assert member.name == name
+        assert member.fixed == alone.default
+        assert alone.members[0] == member
+        assert member.tuned_honest <= member.tuned_optimistic
+
+
+def test_thresholds_are_tried_again_where_the_mean_hid_their_gain(simulate):
+    # m0 wants a low threshold, but a mean with a member biased the other way does not
+    scene = simulate(noises=(0.7, 6.0), biases=[-0.9, 5.5], items=30)
+    decision = made(scene)
+    assert [choice.what for choice in decision.evidence.choices] in (["thresholds", "weights"], ["weights", "thresholds"])
+    assert decision.kept_weights
+    assert decision.kept_thresholds
+
+
+def test_folds_and_classes_are_told(simulate):
+    scene = simulate("multilabel", items=12)
+    evidence = made(scene).evidence
+    assert [(fold.fold, fold.items) for fold in evidence.folds] == [(0, 4), (1, 4), (2, 4)]
+    assert [row.name for row in evidence.classes] == ["roof", "shadow", "wet"]
+    assert np.mean([row.iou for row in evidence.classes]) == pytest.approx(evidence.honest)
+    for plane, row in enumerate(evidence.classes):
+        assert row.support == sum(int(label[plane].sum()) for label in scene.labels.values())
+        assert len(row.curve) == 255
+
+
+def test_a_confusion_matrix_is_told_for_classes(simulate):
+    scene = simulate("multiclass", noises=(0.5,), items=12)
+    decision = made(scene)
+    matrix = np.array(decision.evidence.confusion)
+    assert score(Counts.from_confusion(matrix), "iou") == pytest.approx(decision.evidence.optimistic)
+    assert decision.edges == decision.thresholds == ()
+    assert decision.evidence.classes[0].curve == ()
+
+
+def test_equal_inputs_give_equal_decisions_whatever_the_order_of_rows(simulate):
+    one, other = simulate(noises=(1.0, 1.1, 0.9, 1.2)), simulate(noises=(1.0, 1.1, 0.9, 1.2))
+    other.rows.reverse()
+    assert made(one).to_plain() == made(other).to_plain()
+
+
+def test_choices_are_said(simulate):
+    said = []
+
+    class Told(Silent):
+        def say(self, text):
+            said.append(text)
+
+    scene = simulate(noises=(0.8, 30.0), items=30)
+    decide(scene.oof, scene.task, Block(thresholds="fixed"), Told())
+    assert len(said) == 1
+    assert said[0].startswith("decide: weights m0 1.00, m1 0.00 kept: better on 3 of 3 folds, 99 % interval +0.")
+
+
+def test_a_class_that_is_nowhere_leaves_a_score_that_is_not_defined(simulate):
+    scene = simulate(items=9)
+    scene.labels = {key: label * 0 for key, label in scene.labels.items()}
+    for store in scene.stores.values():
+        store.items = {key: (stored * 0, *rest) for key, (stored, *rest) in store.items.items()}
+    evidence = made(scene).evidence
+    assert evidence.honest is None
+    assert evidence.classes[0].iou is None
+    assert not any(choice.kept for choice in evidence.choices)
+
+
+def test_a_stop_is_heard(simulate):
+    stop = Stop()
+    stop.signal_number = 2
+    scene = simulate()
+    with pytest.raises(Interrupted):
+        decide(scene.oof, scene.task, Block(), Silent(), stop)
+
+
+def test_a_damaged_item_is_refused(simulate):
+    scene = simulate()
+    oof = scene.oof
+    del scene.stores["m1"].items["i003"]
+    with pytest.raises(InputError, match="no probabilities of item 'i003'"):
+        decide(oof, scene.task, Block(), Silent())
+
+
+def test_memory_does_not_grow_with_pixels(simulate):
+    def peak(side):
+        scene = simulate(noises=(1.0, 1.0, 1.0), items=60, shape=(side, side))
+        made(scene)  # compiled and cached
+        tracemalloc.start()
+        try:
+            made(scene)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    pixels = 60 * (128**2 - 16**2)  # held at once, one byte of each would be a million more
+    assert peak(128) - peak(16) < pixels

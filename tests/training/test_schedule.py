@@ -1,0 +1,70 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskwright.core.errors import InputError
+from maskwright.core.recipe.members import Schedule
+from maskwright.training.schedule import SCHEDULES, build_schedule, warmup_steps
+
+
+def torch_rates(make, steps):
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    scheduler = make(optimizer)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def test_poly_is_torch_s_polynomial():
+    ours = build_schedule(Schedule(name="poly", power=0.9, warmup=0), 40)
+    theirs = torch_rates(lambda o: torch.optim.lr_scheduler.PolynomialLR(o, 40, power=0.9), 40)
+    assert [ours(step) for step in range(40)] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_cosine_is_torch_s_annealing():
+    ours = build_schedule(Schedule(name="cosine", warmup=0, floor=0.1), 40)
+    theirs = torch_rates(lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 40, eta_min=0.1), 40)
+    assert [ours(step) for step in range(40)] == pytest.approx(theirs, rel=1e-9)
+
+
+def test_closed_forms_after_a_warm_up_of_steps_or_of_a_share():
+    for warmup in (10, 0.1):
+        poly = build_schedule(Schedule(name="poly", power=2.0, warmup=warmup, floor=0.2), 100)
+        assert [poly(step) for step in range(10)] == pytest.approx([(step + 1) / 10 for step in range(10)])
+        assert poly(10) == 1
+        assert poly(55) == pytest.approx(0.2 + 0.8 * 0.5**2)
+        cosine = build_schedule(Schedule(name="cosine", warmup=warmup), 100)
+        assert cosine(55) == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+        constant = build_schedule(Schedule(name="constant", warmup=warmup), 100)
+        assert [constant(step) for step in (9, 10, 99)] == [1, 1, 1]
+
+
+@given(
+    name=st.sampled_from(sorted(SCHEDULES)),
+    steps=st.integers(1, 500),
+    warmup=st.one_of(st.floats(0, 0.99), st.integers(0, 2000)),
+    floor=st.floats(0, 0.9),
+)
+def test_rates_rise_to_one_then_never_rise_again(name, steps, warmup, floor):
+    block = Schedule(name=name, warmup=warmup, floor=floor)
+    multiplier = build_schedule(block, steps)
+    rates = [multiplier(step) for step in range(steps)]
+    turn = warmup_steps(block, steps)
+    assert all(0 < rate <= 1 for rate in rates)
+    assert rates[:turn] == sorted(rates[:turn])
+    assert rates[turn:] == sorted(rates[turn:], reverse=True)
+    assert turn == 0 or rates[turn - 1] == 1
+
+
+def test_unknown_schedule_is_refused():
+    with pytest.raises(InputError) as caught:
+        build_schedule(Schedule(name="cosin"), 10, "m.schedule")
+    assert str(caught.value) == (
+        "m.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'?); use one of: constant, cosine, poly"
+    )
