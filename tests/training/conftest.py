@@ -1,67 +1,6 @@
-"""A folder of small pictures with discs, and jobs that train a tiny network on them."""
-
-import numpy as np
+import discs
 import pytest
 import torch
-from PIL import Image
-
-from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import FolderSource
-from maskwright.core.recipe.members import Member, Model, Train
-from maskwright.data.dataset import Preprocess
-from maskwright.data.sources.open import open_source
-from maskwright.training.fit import FoldJob
-
-TASKS = {
-    "binary": Task(kind="binary", classes=("disc",)),
-    "multiclass": Task(kind="multiclass", classes=("ground", "disc", "ring"), ignore=9),
-    "multilabel": Task(kind="multilabel", classes=("disc", "ring")),
-}
-TINY = Model(
-    architecture="unet", encoder="tu-mobilenetv3_small_050", options={"decoder_channels": [16, 8, 8, 4, 4]}
-)
-PLAIN = Preprocess((0, 1, 2), 255.0, (0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
-
-
-class Never:
-    signal_number = None
-
-
-class After:
-    """A stop that is asked for when it was looked at some times."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    @property
-    def signal_number(self):
-        self.looks -= 1
-        return 15 if self.looks < 0 else None
-
-
-class Told:
-    """A reporter that remembers warnings and counts."""
-
-    def __init__(self):
-        self.warnings, self.started, self.advanced = [], [], 0
-
-    def say(self, text):
-        self.warnings.append(text)
-
-    warn = say
-
-    def task(self, name, total, done=0):
-        self.started.append((name, total, done))
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_error):
-        return None
-
-    def advance(self, count=1, note=""):
-        self.advanced += count
 
 
 @pytest.fixture(autouse=True)
@@ -74,39 +13,11 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    for name in ("images", "masks"):
-        (folder / name).mkdir()
-    rows, columns = np.mgrid[:48, :56]
-    for number in range(12):
-        rng = np.random.default_rng(number)
-        row, column, radius = rng.uniform(8, 40), rng.uniform(8, 48), rng.uniform(6, 14)
-        mask = ((rows - row) ** 2 + (columns - column) ** 2 < radius**2).astype(np.uint8)
-        image = mask[..., None] * 70 + 80 + rng.normal(0, 25, (48, 56, 3))
-        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(folder / "images" / f"k{number:02d}.png")
-        Image.fromarray(mask).save(folder / "masks" / f"k{number:02d}.png")
+    folder = tmp_path_factory.mktemp("discs")
+    discs.draw(folder)
     return folder
 
 
 @pytest.fixture
 def make_job(pictures):
-    def make(model=TINY, augment=("hflip", {"rotate": {}}), preprocess=PLAIN, **train):
-        task = TASKS["binary"]
-        source = open_source(FolderSource(images="images", masks="masks"), pictures, task)
-        settings = {"epochs": 2, "batch_size": 4, "steps_per_epoch": 3, "crop": 32, "ema": 0.8, "precision": "fp32"}
-        given = {name: train.pop(name) for name in ("loss", "optimizer", "schedule") if name in train}
-        member = Member(model=model, augment=augment, train=Train(**{**settings, **train}), **given)
-        return FoldJob(
-            member=member,
-            task=task,
-            source=source,
-            train_keys=source.keys[:8],
-            valid_keys=source.keys[8:],
-            preprocess=preprocess,
-            max_pixels=10**6,
-            seed=5,
-            metric="iou",
-            facts={"member": "a", "fold": 0},
-        )
-
-    return make
+    return lambda **given: discs.job_on(pictures, **given)

@@ -95,7 +95,9 @@ def test_cross_entropies_are_torch_s_over_the_valid_pixels():
     )
     logits, label, valid = batch("binary")
     wanted = functional.binary_cross_entropy_with_logits(logits[:, 0][valid], label[valid].float())
-    assert build_loss({"bce": 1}, TASKS["binary"])(logits, label, valid).item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert build_loss({"bce": 1}, TASKS["binary"])(logits, label, valid).item() == pytest.approx(
+        wanted.item(), rel=1e-6
+    )
     logits, label, valid = batch("multilabel")
     planes = valid.unsqueeze(1).expand_as(label)
     wanted = functional.binary_cross_entropy_with_logits(logits[planes], label[planes].float())

@@ -69,7 +69,9 @@ def test_rate_follows_the_multiplier_from_each_group_s_peak(model):
 def test_steps_are_adamw_s(model):
     torch.manual_seed(0)
     ours = build_optimizer(model, Optimizer(lr=0.01, weight_decay=0.1, decay_norms=True))
-    copies = [parameter.detach().clone().requires_grad_() for group in ours.param_groups for parameter in group["params"]]
+    copies = [
+        parameter.detach().clone().requires_grad_() for group in ours.param_groups for parameter in group["params"]
+    ]
     theirs = torch.optim.AdamW(copies, lr=0.01, weight_decay=0.1, foreach=False, fused=False)
     mine = [parameter for group in ours.param_groups for parameter in group["params"]]
     for _ in range(3):

@@ -43,7 +43,9 @@ def test_logged_items_are_those_that_the_samples_show(make_job):
         assert plan.items_of(step) == [samples[ticket]["index"] for ticket in plan.tickets(step, 0, 0, 1)]
 
 
-@pytest.mark.parametrize(("items", "batch", "accumulate", "steps"), [(8, 4, 1, 2), (9, 4, 1, 3), (9, 4, 2, 2), (1, 8, 1, 1)])
+@pytest.mark.parametrize(
+    ("items", "batch", "accumulate", "steps"), [(8, 4, 1, 2), (9, 4, 1, 3), (9, 4, 2, 2), (1, 8, 1, 1)]
+)
 def test_without_steps_every_item_is_drawn_once_or_a_little_more(items, batch, accumulate, steps):
     plan = make_plan(Train(epochs=1, batch_size=batch, accumulate=accumulate), items, 0)
     assert plan.steps_per_epoch == steps
@@ -56,7 +58,8 @@ def test_batch_that_does_not_divide_is_refused():
     with pytest.raises(InputError) as caught:
         check_share(Train(batch_size=8), 3, "fold0")
     assert str(caught.value) == (
-        "fold0: train.batch_size 8 does not divide by 3 processes; use train.batch_size=6, or another number of processes"
+        "fold0: train.batch_size 8 does not divide by 3 processes; use train.batch_size=6, or another number of "
+        "processes"
     )
 
 

@@ -75,15 +75,15 @@ def _append(change: Word, index: int, edges: Numbers, count: int) -> int:
 @kernel(types.int64(BYTES, NUMBERS_OUT))
 def row_edges(flat: Bytes, edges: Numbers) -> int:
     """Find the edges of a mask in row order; return how many there are, which may be more than fit."""
-    size, count, index = flat.size, 0, 0
+    size, count = flat.size, 0
     carry = np.uint64(0)
-    while index + 64 <= size:
+    for index in range(0, size - 63, 64):
         bits = differs64(flat, index, 0)
         count = _append(bits ^ ((bits << _ONE) | carry), index, edges, count)
         carry = bits >> _LAST
-        index += 64
-    bits = _bits(flat, index, size - index)
-    return _append(bits ^ ((bits << _ONE) | carry), index, edges, count)
+    rest = size - size % 64
+    bits = _bits(flat, rest, size % 64)
+    return _append(bits ^ ((bits << _ONE) | carry), rest, edges, count)
 
 
 @helper
@@ -235,7 +235,7 @@ def check_runs(runs: Numbers, pixels: int) -> tuple[int, int]:
     end, odd = 0, False
     for index in range(0, runs.size, 2):
         start, length = runs[index], runs[index + 1]
-        odd |= (start < end) | (length <= 0) | (start + length > pixels)
+        odd |= (start < end) | (length <= 0) | (length > pixels - start)
         end = start + length
     if not odd:
         return FINE, 0
@@ -245,7 +245,7 @@ def check_runs(runs: Numbers, pixels: int) -> tuple[int, int]:
             return BEFORE, index // 2
         if length <= 0:
             return NO_LENGTH, index // 2
-        if start + length > pixels:
+        if length > pixels - start:
             return PAST_END, index // 2
     return UNSORTED, 0
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from maskwright.core.errors import MaskwrightError
 from maskwright.data.dataset import Batch, Sample, collate, worker_init
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h: a signal for this process when its parent ends."""
 
 
 class Samples(Protocol):
@@ -43,7 +50,7 @@ def read_batches(
         batch_sampler=tickets,
         collate_fn=_collate,
         num_workers=workers,
-        worker_init_fn=_start_worker if workers else None,
+        worker_init_fn=partial(_start_worker, os.getpid()) if workers else None,
         multiprocessing_context=_context() if workers else None,
         generator=torch.Generator(),  # torch would draw the workers' base seed from the global one
         pin_memory=pin,
@@ -86,8 +93,16 @@ def _context() -> Any:
     return multiprocessing.get_context("fork" if "fork" in methods() else "spawn")
 
 
-def _start_worker(number: int) -> None:
-    """Leave signals to the main process, which finishes its step and then lets workers go."""
+def _start_worker(parent: int, number: int) -> None:
+    """Leave signals to the main process, which finishes its step and then lets workers go; die with it.
+
+    torch's own watchdog starts after this function and takes whoever is the parent then for the main
+    process: workers of one that was killed before stayed for ever (seen, torch 2.15).
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     worker_init(number)

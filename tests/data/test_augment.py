@@ -1,0 +1,255 @@
+"""Each augmentation is true to image, label and valid, repeatable from its seed, and fit for any bands."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maskwright.core.errors import InputError
+from maskwright.core.grid import SYMMETRIES
+from maskwright.data.augment import TABLE, build, check
+from maskwright.data.windows import Layers, turn
+
+EXTRA = {"albumentations": {"name": "MotionBlur", "params": {"p": 1.0}}}
+GEOMETRY = ("hflip", "vflip", "rot90", "transpose", "d4", "rotate", "scale_crop")
+SYMMETRIC = ("hflip", "vflip", "rot90", "transpose", "d4")
+LIGHT = ("brightness_contrast", "blur", "noise")
+ENTRIES = [pytest.param(name, id=name) for name in TABLE]
+
+
+def always(name):
+    return build([{name: {"p": 1.0, **EXTRA.get(name, {})}}])
+
+
+def sample(height=24, width=24, bands=3, dtype=np.uint8, planes=None, seed=0):
+    rng = np.random.default_rng(seed)
+    image = rng.random((height, width, bands)) * (255 if dtype == np.uint8 else 1)
+    valid = np.ones((height, width), bool)
+    valid[:3, :5] = False
+    label = rng.integers(0, 2, (height, width) if planes is None else (planes, height, width)).astype(np.uint8)
+    label[..., ~valid] = 0
+    return Layers(image.astype(dtype), label, valid)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize(
+    ("bands", "dtype", "planes"), [(1, np.uint8, None), (3, np.uint8, 5), (5, np.uint8, 2), (14, np.float32, None)]
+)
+def test_every_entry_keeps_kinds_and_shapes_and_leaves_its_input_alone(name, bands, dtype, planes):
+    given_ = sample(bands=bands, dtype=dtype, planes=planes)
+    copies = [array.copy() for array in given_]
+    for seed in range(4):
+        image, label, valid = always(name)(*given_, seed)
+        assert (image.dtype, label.dtype, valid.dtype) == (dtype, np.uint8, bool)
+        assert (image.shape, label.shape, valid.shape) == tuple(array.shape for array in given_)
+        assert not label[..., ~valid].any()
+        assert label.max() <= 1
+        assert np.isfinite(image).all()
+    for array, copy in zip(given_, copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_is_a_pure_function_of_the_seed(name):
+    one, two = always(name), always(name)
+    given_ = sample(bands=3, dtype=np.uint8)
+    first = [one(*given_, seed) for seed in range(8)]
+    again = [two(*given_, seed) for seed in reversed(range(8))][::-1]
+    for a, b in zip(first, again, strict=True):
+        for x, y in zip(a, b, strict=True):
+            np.testing.assert_array_equal(x, y)
+    if name not in ("hflip", "vflip", "transpose"):
+        assert any((a[0] != first[0][0]).any() for a in first[1:])
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_probability_0_changes_nothing(name):
+    augmenter = build([{name: {**EXTRA.get(name, {}), "p": 0.0}}])
+    given_ = sample()
+    for array, same in zip(augmenter(*given_, 3), given_, strict=True):
+        np.testing.assert_array_equal(array, same)
+
+
+@pytest.mark.parametrize("name", SYMMETRIC)
+@pytest.mark.parametrize("planes", [None, 3])
+def test_symmetries_move_image_and_label_exactly_alike(name, planes):
+    given_ = sample(planes=planes)
+    coloured = given_._replace(
+        image=given_.label[:, :, None] * 9 if planes is None else np.moveaxis(given_.label, 0, -1) * 9
+    )
+    seen = set()
+    for seed in range(60):
+        image, label, valid = always(name)(*coloured, seed)
+        np.testing.assert_array_equal(image, label[:, :, None] * 9 if planes is None else np.moveaxis(label, 0, -1) * 9)
+        matches = [other for other in SYMMETRIES if np.array_equal(turn(coloured, other).label, label)]
+        np.testing.assert_array_equal(turn(coloured, matches[0]).valid, valid)
+        seen.update(matches)
+    expected = {"rot90": {"identity", "rot90", "rot180", "rot270"}, "d4": set(SYMMETRIES)}.get(name, {name})
+    assert seen == expected
+
+
+@pytest.mark.parametrize("name", ["rot90", "transpose", "d4"])
+def test_windows_that_are_not_square_keep_their_shape(name):
+    for seed in range(20):
+        assert always(name)(*sample(10, 20), seed)[0].shape == (10, 20, 3)
+
+
+@pytest.mark.parametrize("name", ["rotate", "scale_crop"])
+@pytest.mark.parametrize("bands", [1, 3, 6])
+def test_warps_move_image_and_label_alike_and_what_comes_from_outside_does_not_count(name, bands):
+    """On an image whose colour is its label, both agree wherever the label is the same all around."""
+    rows, cols = np.ogrid[:64, :64]
+    label = ((rows // 16 + cols // 16) % 3).astype(np.uint8)
+    image = np.repeat(label[:, :, None], bands, 2).astype(np.float32) / 4
+    checked = outside = 0
+    for seed in range(12):
+        moved, found, valid = always(name)(image, label, np.ones((64, 64), bool), seed)
+        flat = np.zeros((64, 64), bool)
+        around = np.stack([found[1 + r : 63 + r, 1 + c : 63 + c] for r in (-1, 0, 1) for c in (-1, 0, 1)])
+        inside = np.stack([valid[1 + r : 63 + r, 1 + c : 63 + c] for r in (-1, 0, 1) for c in (-1, 0, 1)]).all(0)
+        flat[1:63, 1:63] = (around == around[0]).all(0) & inside
+        np.testing.assert_allclose(moved[flat], np.repeat(found[flat][:, None], bands, 1) / 4, atol=0.13)
+        assert np.median(np.abs(moved[flat] - found[flat][:, None] / 4)) < 1e-6
+        checked += flat.sum()
+        outside += (~valid).sum()
+        assert not found[~valid].any()
+    assert checked > 12 * 64 * 64 / 3
+    assert outside > 0
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_light_and_noise_leave_label_and_valid_alone(name):
+    given_ = sample()
+    image, label, valid = always(name)(*given_, 1)
+    assert label is given_.label
+    assert valid is given_.valid
+    assert (image != given_.image).any()
+
+
+def test_brightness_and_contrast_suit_any_scale_of_a_band():
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.normal(m, s, (40, 40)) for m, s in ((0.03, 0.01), (900, 80), (-5, 2))], 2).astype(np.float32)
+    layers = Layers(image, np.zeros((40, 40), np.uint8), np.ones((40, 40), bool))
+    gains, shifts = [], []
+    for seed in range(200):
+        found = always("brightness_contrast")(*layers, seed)[0]
+        gain = found.std((0, 1)) / image.std((0, 1))
+        shift = found.mean((0, 1)) / image.mean((0, 1)) - 1
+        np.testing.assert_allclose(gain, gain[0], rtol=1e-3)  # the same share in every band
+        np.testing.assert_allclose(shift, shift[0], atol=1e-3)
+        gains.append(gain[0])
+        shifts.append(shift[0])
+    assert 0.8 <= min(gains) < 0.85
+    assert 1.15 < max(gains) <= 1.2001
+    assert -0.2001 <= min(shifts) < -0.15
+    assert 0.15 < max(shifts) <= 0.2001
+
+
+def test_8_bit_and_float_images_are_brightened_alike():
+    given_ = sample(bands=6)
+    for seed in range(5):
+        eight = always("brightness_contrast")(*given_, seed)[0]
+        real = always("brightness_contrast")(given_.image.astype(np.float32) / 255, *given_[1:], seed)[0] * 255
+        np.testing.assert_allclose(eight, np.clip(real, 0, 255), atol=0.51)
+
+
+def test_noise_is_a_share_of_each_bands_own_deviation():
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.normal(0.1, 0.01, (80, 80)), rng.normal(500, 50, (80, 80))], 2).astype(np.float32)
+    layers = Layers(image, np.zeros((80, 80), np.uint8), np.ones((80, 80), bool))
+    found = build([{"noise": {"strength": [0.1, 0.1], "p": 1}}])(*layers, 0)[0]
+    np.testing.assert_allclose((found - image).std((0, 1)), 0.1 * image.std((0, 1)), rtol=0.05)
+    np.testing.assert_allclose((found - image).mean((0, 1)) / image.std((0, 1)), 0, atol=0.01)
+
+
+def test_an_entry_is_applied_as_often_as_it_says():
+    given_ = sample()
+    changed = [(build([{"hflip": {"p": 0.3}}])(*given_, seed)[0] != given_.image).any() for seed in range(600)]
+    assert 0.24 < np.mean(changed) < 0.36
+
+
+@given(seed=st.integers(0, 2**62), height=st.integers(1, 300), width=st.integers(1, 300))
+def test_the_source_window_has_the_scale_asked_for(seed, height, width):
+    augmenter = build([{"hflip": {}}, {"scale_crop": {"scale": [0.5, 2.0]}}])
+    rows, cols = augmenter.source_shape((height, width), seed)
+    assert max(1, height // 2 - 1) <= rows <= 2 * height + 1
+    assert abs(rows * width - cols * height) <= max(height, width) + 1
+    assert augmenter.source_shape((height, width), seed) == (rows, cols)
+    assert build([{"hflip": {}}]).source_shape((height, width), seed) == (height, width)
+
+
+def test_scales_are_even_over_octaves():
+    augmenter = build([{"scale_crop": {"scale": [0.5, 2.0]}}])
+    sides = np.array([augmenter.source_shape((1000, 1000), seed)[0] for seed in range(800)])
+    assert 0.44 < (sides < 1000).mean() < 0.56
+    assert sides.min() < 520
+    assert sides.max() > 1900
+
+
+def test_a_window_of_the_source_shape_is_brought_to_size():
+    augmenter = build([{"scale_crop": {"scale": [0.5, 0.5]}}])
+    source = augmenter.source_shape((16, 12), 5)
+    assert source == (32, 24)
+    image, label, valid = augmenter(*sample(*source), 5, (16, 12))
+    assert (image.shape, label.shape, valid.shape) == ((16, 12, 3), (16, 12), (16, 12))
+
+
+def test_transforms_of_albumentations_carry_valid_and_planes():
+    shift = {"name": "Affine", "params": {"translate_px": {"x": 6, "y": 0}, "p": 1.0}}
+    given_ = sample(planes=3, dtype=np.float32, bands=14)
+    image, label, valid = build([{"albumentations": shift}])(*given_, 0)
+    np.testing.assert_array_equal(label[:, :, 6:], given_.label[:, :, :-6])
+    np.testing.assert_allclose(image[:, 6:], given_.image[:, :-6], atol=1e-5)
+    assert not valid[:, :6].any()
+    assert not label[:, :, :6].any()
+
+
+def test_a_transform_that_cannot_take_the_image_says_so():
+    with pytest.raises(InputError) as caught:
+        build([{"albumentations": {"name": "ToGray", "params": {"p": 1.0}}}])(*sample(bands=5), 0)
+    assert str(caught.value).startswith("augment.albumentations: ToGray cannot transform 5 bands of uint8 (")
+    assert str(caught.value).endswith("); choose another transform")
+
+
+def refusal(*entries):
+    with pytest.raises(InputError) as caught:
+        check(entries, "r.yaml:members.a.augment")
+    return str(caught.value).removeprefix("r.yaml:members.a.augment")
+
+
+def test_unknown_names_and_parameters_are_refused_with_the_nearest():
+    assert refusal({"hflip": {}}, {"hflp": {}}) == (
+        "[1]: unknown augmentation 'hflp' (did you mean 'hflip'?); use one of: albumentations, blur, "
+        "brightness_contrast, d4, hflip, noise, rot90, rotate, scale_crop, transpose, vflip"
+    )
+    assert refusal({"rotate": {"limt": 5}}) == (
+        "[0].rotate: unknown key 'limt' (did you mean 'limit'?); use one of: limit, p"
+    )
+    assert refusal({"rotate": {"limit": 999}}) == (
+        "[0].rotate.limit: input should be less than or equal to 180, got 999; see docs/reference"
+    )
+    assert refusal({"scale_crop": {"scale": [2, 1]}}) == (
+        "[0].scale_crop.scale: a range is [low, high], got [2.0, 1.0]; see docs/reference"
+    )
+    assert refusal({"hflip": {"p": 1.5}}).startswith("[0].hflip.p: input should be less than or equal to 1, got 1.5")
+    assert refusal({"albumentations": {"name": "MotonBlur"}}) == (
+        "[0].albumentations: albumentations has no image transform 'MotonBlur' (did you mean 'MotionBlur'?); "
+        "see its documentation"
+    )
+    assert refusal({"albumentations": {"name": "MotionBlur", "params": {"size": 3}}}) == (
+        "[0].albumentations: MotionBlur: Argument(s) 'size' are not valid for transform MotionBlur; "
+        "see albumentations' documentation"
+    )
+    check([{"d4": {}}, {"scale_crop": {"scale": [0.8, 1.3]}}, {"noise": {"p": 0.2}}], "here")
+
+
+def test_albumentations_is_imported_only_by_a_recipe_that_names_it():
+    code = (
+        "import sys; from maskwright.data.augment import build; "
+        "build([{'d4': {}}, {'rotate': {}}, {'noise': {}}]); "
+        "sys.exit(any(name in sys.modules for name in ('albumentations', 'cv2', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
