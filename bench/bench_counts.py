@@ -105,7 +105,7 @@ def overlap_row() -> Row:
         "numpy & + count_nonzero": numpy_counts,
         "numpy product": lambda: [(t * p).sum() for t, p in zip(truth, predicted, strict=True)],
     }
-    times = contest(contestants, rounds=7)
+    times = contest(contestants, rounds=11)
     return row("overlap counts (Dice)", times, target=1.2, note=f"{PLANES} planes of {LARGE}x{LARGE}")
 
 

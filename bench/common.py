@@ -58,7 +58,7 @@ class Row:
         return near and (self.limit is None or self.ours <= self.limit)
 
 
-def contest(contestants: Mapping[str, Contestant], rounds: int = 11, least: float = 0.02) -> dict[str, float]:
+def contest(contestants: Mapping[str, Contestant], rounds: int = 31, least: float = 0.005) -> dict[str, float]:
     """Time callables against each other; return name -> median seconds of one call.
 
     Args:

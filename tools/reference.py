@@ -35,12 +35,16 @@ BOUNDS = {
 TABLES = {
     "Architectures": ("members.NAME.model.architecture", "models/build.py", "ARCHITECTURES"),
     "Losses": ("members.NAME.loss", "training/losses/table.py", "LOSSES"),
-    "Augmentations": ("members.NAME.augment", "data/augment.py", "AUGMENTATIONS"),
+    "Augmentations": ("members.NAME.augment", "data/augment.py", "TABLE"),
     "Optimizers": ("members.NAME.optimizer.name", "training/optim.py", "OPTIMIZERS"),
     "Schedules": ("members.NAME.schedule.name", "training/schedule.py", "SCHEDULES"),
-    "Symmetries": ("members.NAME.predict.tta", "core/grid.py", "SYMMETRY"),
+    "Symmetries": (
+        "members.NAME.predict.tta (but identity, which is always there; d4 means all)",
+        "core/grid.py",
+        "SYMMETRY",
+    ),
     "Seam weights": ("members.NAME.predict.seam", "inference/tiles.py", "SEAMS"),
-    "Metrics": ("decision.metric, and the columns of reports and `maskwright score`", "scoring/scores.py", "METRICS"),
+    "Metrics": ("the report and `maskwright score` (decision.metric is iou or dice)", "scoring/scores.py", "METRICS"),
 }
 """Heading -> where the names are used in a recipe, the file below src/maskwright, and its table."""
 
@@ -164,7 +168,21 @@ def names_page() -> str:
     for title, (key, file, table) in TABLES.items():
         listed = ", ".join(f"`{name}`" for name in table_keys(ROOT / "src" / "maskwright" / file, table))
         parts.append(f"\n## {title}\n\nFor {key if ' ' in key else f'`{key}`'}, from `{file}`.\n\n{listed}\n")
+        if title == "Augmentations":
+            parts.append(augmentations())
     return "".join(parts)
+
+
+def augmentations() -> str:
+    """Return a table of every augmentation with its parameters."""
+    from maskwright.data.augment import TABLE
+
+    rows = ["\n| name | parameters, with defaults | what it does |\n|---|---|---|\n"]
+    for name, step in TABLE.items():
+        given = [f"{key}: {default(field).strip('`*')}" for key, field in step.model_fields.items()]
+        doc = inspect.cleandoc(step.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        rows.append(f"| `{name}` | `{{{', '.join(reversed(given))}}}` | {doc} |\n")
+    return "".join(rows)
 
 
 def table_keys(path: Path, table: str) -> list[str]:

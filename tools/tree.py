@@ -17,9 +17,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN = "<!-- tree: written by tools/tree.py, do not edit -->"
 END = "<!-- end of tree -->"
-WIDTH = 118
+WIDTH = 122
 COLUMN = 26
 """Where the clauses start."""
+LEAST = 28
+"""Characters that must be left when a clause is cut to fit on its line."""
 
 TOP = {
     "src/maskwright/": "the package; each folder is a room, and imports run downhill in this order",
@@ -68,6 +70,15 @@ def package(folder: Path, depth: int) -> Iterator[tuple[int, str, str]]:
             yield depth, path.name, first_line(path)
 
 
+def fitted(clause: str) -> str:
+    """Cut a clause that is too long for its line at its last `;`, `:` or full stop, if enough is left."""
+    room = WIDTH - COLUMN
+    if len(clause) <= room:
+        return clause
+    place = max(clause.rfind(mark, 0, room) for mark in ("; ", ": ", ". "))
+    return clause[:place] if place >= LEAST else clause
+
+
 def rows() -> Iterator[tuple[int, str, str]]:
     """Yield every line of the tree."""
     for name, clause in TOP.items():
@@ -93,7 +104,10 @@ def tree() -> str:
         head = f"{'  ' * depth}{name}".ljust(COLUMN)
         if len(head) > COLUMN:
             head += " "
-        lines += textwrap.wrap(clause, WIDTH, initial_indent=head, subsequent_indent=" " * (COLUMN + 2)) or [head]
+        indent = " " * (COLUMN + 2)
+        lines += textwrap.wrap(
+            fitted(clause), WIDTH, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False
+        )
     return "\n".join(["```text", *(line.rstrip() for line in lines), "```"])
 
 

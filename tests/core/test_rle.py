@@ -236,7 +236,7 @@ ENDS = st.sampled_from([-(2**63), 2**63 - 1, 2**62])
     st.lists(st.integers(-3, 9) | ENDS, min_size=3, max_size=3),
 )
 def test_paint_checks_runs_that_come_as_numbers(starts, lengths):
-    inside = all(n > 0 and 0 <= start and start + n <= 20 for start, n in zip(starts, lengths, strict=True))
+    inside = all(n > 0 and start >= 0 and start + n <= 20 for start, n in zip(starts, lengths, strict=True))
     pixels = [p for s, n in zip(starts, lengths, strict=True) for p in range(s, s + n)] if inside else []
     if inside and len(set(pixels)) == len(pixels):
         painted = rle.paint(np.array(starts), np.array(lengths), (4, 5))

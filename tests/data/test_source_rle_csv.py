@@ -100,7 +100,7 @@ def test_multiclass_pixels_without_a_run_do_not_count_once_class_0_has_runs(tmp_
     block = table(tmp_path, text, names="a", class_column="c")
     source = open_source(block, tmp_path, SCENES)
     assert source.notes == (
-        f"{tmp_path}/t.csv: pixels without a run do not count, since that class has runs of its own",
+        f"{tmp_path}/t.csv: pixels without a run do not count, since 'background' has runs of its own",
     )
     label, valid = source.read_label("a", SHAPE, SCENES)
     np.testing.assert_array_equal(label, painted((1, 3)))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -5,8 +7,9 @@ from pydantic import ValidationError
 from maskwright.core.errors import InputError
 from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
 from maskwright.ensembling.evidence import Evidence
-from maskwright.ensembling.honest import Setting, label_of
+from maskwright.ensembling.honest import Setting, count_settings
 from maskwright.inference.store import dequantise, quantise
+from maskwright.scoring.counts import Counts, count
 
 
 def decision(shares, edges=(128,), rule="global"):
@@ -57,7 +60,14 @@ def test_what_is_answered_is_what_was_counted_pixel_for_pixel(kind, shares, bits
             parts = {name: dequantise(*store.read_item(item.entry.key)[::2]) for name, store in scene.stores.items()}
             said = answer(blend(parts, made), made, scene.task)
             assert said.dtype == np.uint8
-            assert (said == label_of(item, Setting(shares, edges), scene.task)).all()
+            counted = count(item.label, said, item.valid, scene.task)
+            assert Counts(*count_settings(item, [Setting(shares, edges)], scene.task)[0]) == counted
+            # each pixel alone, so that no two mistakes can cancel
+            corner = replace(item, valid=np.zeros_like(item.valid))
+            for row, col in np.random.default_rng(0).integers(0, 30, (20, 2)):
+                corner.valid[:], corner.valid[row, col] = False, True
+                one = Counts(*count_settings(corner, [Setting(shares, edges)], scene.task)[0])
+                assert one == count(item.label, said, corner.valid, scene.task)
 
 
 def test_thresholds_are_what_the_edges_stand_for():

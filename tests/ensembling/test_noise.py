@@ -23,11 +23,13 @@ def kept(simulate, block, **given):
     return found
 
 
-@pytest.mark.parametrize(("members", "items", "folds"), [(2, 12, 2), (3, 30, 5), (5, 30, 3)])
-def test_weights_of_members_that_differ_by_chance_are_kept_in_5_percent_at_most(members, items, folds, simulate):
-    found = kept(simulate, Block(thresholds="fixed"), noises=(1.0,) * members, common=0.99, items=items, folds=folds)
-    assert sum(decision.kept_weights for decision in found) <= 0.05 * SETS
-    assert any(decision.evidence.choices[0].optimistic_gain > 0 for decision in found)
+def test_weights_of_members_that_differ_by_chance_are_kept_in_5_percent_at_most(simulate):
+    found = []
+    for members, items, folds in ((2, 12, 2), (3, 30, 5), (5, 30, 3)):
+        given = {"noises": (1.0,) * members, "common": 0.99, "items": items, "folds": folds}
+        found += kept(simulate, Block(thresholds="fixed"), **given)
+    assert sum(decision.kept_weights for decision in found) <= 0.05 * len(found)
+    assert sum(decision.evidence.choices[0].optimistic_gain > 0 for decision in found) > 0.5 * len(found)
 
 
 @pytest.mark.parametrize(("kind", "items", "folds"), [("binary", 12, 2), ("multilabel", 30, 5)])

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from maskwright.cli.app import VERBS, app
 from maskwright.core import errors
 from maskwright.core.recipe.load import build, merge, read_yaml
+from maskwright.workflows.session import check_names
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -84,7 +85,8 @@ def test_every_recipe_in_the_pages_is_accepted(pages: list[Path], root: Path, tm
             given = read_yaml(file)
             given.pop("extends", None)
             base = {key: value for key, value in SMALLEST.items() if key not in ("task", "data") or key not in given}
-            build(merge(base, given), where=f"{page.relative_to(root)}, recipe {number + 1}")
+            recipe = build(merge(base, given), where=f"{page.relative_to(root)}, recipe {number + 1}")
+            check_names(recipe, file)
             seen += 1
     assert seen >= 8
 

@@ -19,7 +19,7 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
 from maskwright.ensembling.evidence import ClassScore, Score, plain_score
-from maskwright.ensembling.honest import Setting, count_label, label_of
+from maskwright.ensembling.honest import Setting, count_settings
 from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems, Truth
 from maskwright.ensembling.record import class_scores
 from maskwright.ensembling.select import alone
@@ -103,7 +103,7 @@ def score_items(
     setting = final_setting(decision)
 
     def work(item: Item) -> NDArray[np.int64]:
-        return count_label(item, label_of(item, setting, task), task)
+        return count_settings(item, [setting], task)[0]
 
     counted = oof.each(work, reporter, "score oof", stop)
     return [_row(entry, oof.split, counts, decision.metric) for entry, counts in counted]
@@ -150,8 +150,7 @@ def score_set(
         settings += [Setting(single, fixed), Setting(single, own.get(name, fixed))]
 
     def work(item: Item) -> NDArray[np.int64]:
-        counted = {each: count_label(item, label_of(item, each, task), task) for each in dict.fromkeys(settings)}
-        return np.stack([counted[each] for each in settings])
+        return np.stack(count_settings(item, settings, task))
 
     total = np.zeros((len(settings), 4, task.planes), np.int64)
     rows = []

@@ -1,7 +1,8 @@
 """Compiled passes over one item: what every candidate blend would answer, counted without keeping a pixel.
 
 Blends are integers: stored values times whole shares. A table turns each sum into its bin, so a bin is
-exact however many members are blended. Where all members agree so do all candidates: one look is enough.
+exact however many members are blended. Where all members agree so do all candidates, and one look is
+enough; pixels on which they do not are gathered and blended many at a time.
 """
 
 from __future__ import annotations
@@ -15,12 +16,40 @@ from maskwright.core.compiled import BYTES, NUMBERS, helper, kernel
 Values = NDArray[np.uint16]
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
+Small = NDArray[np.int32]
+
+BLOCK = 1024
+"""Pixels blended at once: the buffers stay in the fastest cache."""
 
 _VALUES = types.Array(types.uint16, 3, "C", readonly=True)
 _PLANES = types.Array(types.uint8, 2, "C", readonly=True)
 _SHARES = types.Array(types.int64, 2, "C", readonly=True)
 _BINS = types.Array(types.int64, 4, "C")
 _MATRICES = types.Array(types.int64, 3, "C")
+
+
+@helper
+def _blend(gathered: Small, count: int, shares: Numbers, totals: Small) -> None:
+    """Sum shares times values: gathered int32 (M, BLOCK) into totals (BLOCK,)."""
+    sums = totals[:count]
+    sums[:] = 0
+    for member in range(shares.size):
+        share = np.int32(shares[member])
+        if share != 0:
+            row = gathered[member, :count]
+            for place in range(row.size):
+                sums[place] += share * row[place]
+
+
+@helper
+def _add_bins(totals: Small, halves: Small, count: int, lookup: Bytes, lanes: Numbers) -> None:
+    """Count blended pixels in two tables by turns: adding to one cell twice in a row makes the chip wait."""
+    even = count - count % 2
+    for place in range(0, even, 2):
+        lanes[0, halves[place] + lookup[totals[place]]] += 1
+        lanes[1, halves[place + 1] + lookup[totals[place + 1]]] += 1
+    if even < count:
+        lanes[0, halves[even] + lookup[totals[even]]] += 1
 
 
 @kernel(types.void(_VALUES, _PLANES, BYTES, _SHARES, NUMBERS, BYTES, _BINS))
@@ -40,37 +69,50 @@ def count_bins(
     """
     members, planes, pixels = values.shape
     candidates = shares.shape[0]
-    agreed = np.zeros((2, 256), np.int64)
+    gathered, totals = np.empty((members, BLOCK), np.int32), np.empty(BLOCK, np.int32)
+    halves = np.empty(BLOCK, np.int32)
+    agreed, lanes = np.empty((2, 256), np.int64), np.empty((candidates, 2, 512), np.int64)
+    single = table[offsets[candidates] :]
     for plane in range(planes):
         agreed[:] = 0
-        for pixel in range(pixels):
-            if valid[pixel] == 0:
-                continue
-            true = 1 if truth[plane, pixel] != 0 else 0
-            first = values[0, plane, pixel]
-            same = True
-            for member in range(1, members):
-                same &= values[member, plane, pixel] == first
-            if same:
-                agreed[true, table[offsets[candidates] + first]] += 1
-                continue
-            for candidate in range(candidates):
-                total = offsets[candidate]
-                for member in range(members):
-                    total += shares[candidate, member] * values[member, plane, pixel]
-                bins[candidate, plane, true, table[total]] += 1
+        lanes[:] = 0
+        begin = 0
+        while begin < pixels:
+            end, count = min(begin + BLOCK, pixels), 0
+            for pixel in range(begin, end):
+                if valid[pixel] == 0:
+                    continue
+                true = 1 if truth[plane, pixel] != 0 else 0
+                first = values[0, plane, pixel]
+                same = True
+                for member in range(1, members):
+                    same &= values[member, plane, pixel] == first
+                if same:
+                    agreed[true, single[first]] += 1
+                else:
+                    for member in range(members):
+                        gathered[member, count] = values[member, plane, pixel]
+                    halves[count] = 256 * true
+                    count += 1
+            begin = end
+            for candidate in range(candidates if count else 0):
+                _blend(gathered, count, shares[candidate], totals)
+                _add_bins(totals, halves, count, table[offsets[candidate] :], lanes[candidate])
         for candidate in range(candidates):
-            bins[candidate, plane] += agreed
+            for place in range(512):
+                both = lanes[candidate, 0, place] + lanes[candidate, 1, place]
+                bins[candidate, plane, place >> 8, place & 255] += both + agreed[place >> 8, place & 255]
 
 
 @helper
-def _largest(values: Values, member: int, pixel: int) -> int:
-    """Return the lowest class among a member's most probable ones."""
-    best = 0
-    for plane in range(1, values.shape[1]):
-        if values[member, plane, pixel] > values[member, best, pixel]:
-            best = plane
-    return best
+def _keep_larger(row: Values | Small, plane: int, highest: Small, best: Small) -> None:
+    """Take a class over where it is more probable than all before it; a tie stays with the lower id."""
+    number = np.int32(plane)
+    for place in range(row.size):
+        value = np.int32(row[place])
+        before = highest[place]
+        best[place] = number if value > before else best[place]
+        highest[place] = max(value, before)
 
 
 @kernel(types.void(_VALUES, BYTES, BYTES, _SHARES, _MATRICES))
@@ -86,26 +128,41 @@ def count_classes(values: Values, truth: Bytes, valid: Bytes, shares: Numbers, m
     """
     members, classes, pixels = values.shape
     candidates = shares.shape[0]
+    answers, totals = np.empty((members, BLOCK), np.int32), np.empty(BLOCK, np.int32)
+    highest, best = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.int32)
+    gathered, places = np.empty((classes, members, BLOCK), np.int32), np.empty(BLOCK, np.int64)
     agreed = np.zeros((classes, classes), np.int64)
-    for pixel in range(pixels):
-        if valid[pixel] == 0:
-            continue
-        true = truth[pixel]
-        said = _largest(values, 0, pixel)
-        same = True
-        for member in range(1, members):
-            same &= _largest(values, member, pixel) == said
-        if same:
-            agreed[true, said] += 1
-            continue
-        for candidate in range(candidates):
-            best, highest = 0, np.int64(-1)
+    begin = 0
+    while begin < pixels:
+        end = min(begin + BLOCK, pixels)
+        for member in range(members):
+            highest[:] = -1
             for plane in range(classes):
-                total = np.int64(0)
-                for member in range(members):
-                    total += shares[candidate, member] * values[member, plane, pixel]
-                if total > highest:
-                    best, highest = plane, total
-            matrices[candidate, true, best] += 1
+                _keep_larger(values[member, plane, begin:end], plane, highest, answers[member])
+        count = 0
+        for pixel in range(begin, end):
+            said = answers[0, pixel - begin]
+            same = True
+            for member in range(1, members):
+                same &= answers[member, pixel - begin] == said
+            if valid[pixel] != 0 and same:
+                agreed[truth[pixel], said] += 1
+            elif valid[pixel] != 0:
+                places[count] = pixel
+                count += 1
+        begin = end
+        if count == 0:
+            continue
+        for plane in range(classes):
+            for member in range(members):
+                for place in range(count):
+                    gathered[plane, member, place] = values[member, plane, places[place]]
+        for candidate in range(candidates):
+            highest[:] = -1
+            for plane in range(classes):
+                _blend(gathered[plane], count, shares[candidate], totals)
+                _keep_larger(totals[:count], plane, highest, best)
+            for place in range(count):
+                matrices[candidate, truth[places[place]], best[place]] += 1
     for candidate in range(candidates):
         matrices[candidate] += agreed

@@ -132,7 +132,9 @@ class StoredItems:
         """
         parts = [self._stores[name].read_item(entry.key) for name in self.members]
         scale = max(scale for _, _, scale in parts)
-        values = np.stack([stored.astype(np.uint16) * np.uint16(scale // own) for stored, _, own in parts])
+        values = np.empty((len(parts), *parts[0][0].shape), np.uint16)
+        for place, (stored, _, own) in zip(values, parts, strict=True):
+            np.multiply(stored, np.uint16(scale // own), out=place)
         label, valid = self._truth(entry.key)
         for _, has_data, _ in parts:
             valid = valid & has_data
