@@ -10,6 +10,7 @@ from maskwright.core.stop import Stop
 from maskwright.ensembling import decide as module
 from maskwright.ensembling.blend import Decision, answer, blend
 from maskwright.ensembling.decide import decide, resolve_rule
+from maskwright.ensembling.honest import Procedure
 from maskwright.inference.store import dequantise
 from maskwright.scoring.counts import Counts, count
 from maskwright.scoring.scores import score
@@ -106,18 +107,20 @@ def test_greedy_selection_on_few_sampled_pixels_still_counts_all_of_them(simulat
     assert decision.shares["m1"] + decision.shares["m3"] <= 0.1 * decision.total  # by luck one draw of ten
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass"])
-def test_greedy_choices_of_a_fold_do_not_depend_on_its_items(kind, simulate):
-    noises = (0.8, 0.9, 1.0, 1.4)
-    folds = made(simulate(kind, noises=noises, items=16, folds=4), thresholds="auto").evidence.folds
-    again = simulate(kind, noises=noises, items=16, folds=4)
-    for key, (stored, valid, scale, facts) in list(again.stores["m0"].items.items()):
-        if facts["folds"] == [2]:
-            again.stores["m0"].items[key] = (255 - stored, valid, scale, facts)
-    changed = made(again, thresholds="auto").evidence
-    chooses = {fold.fold: (fold.shares, fold.edges) for fold in folds}
-    if changed.choices[-1].kept == any(fold.shares != (1, 1, 1, 1) for fold in folds):
-        assert {f.fold: (f.shares, f.edges) for f in changed.folds}[2] == chooses[2]
+@pytest.mark.parametrize(("kind", "rule"), [("binary", "global"), ("multiclass", "argmax")])
+def test_greedy_choices_for_a_fold_do_not_depend_on_its_items(kind, rule, simulate):
+    default = () if rule == "argmax" else (128,)
+    choices = []
+    for spoilt in (False, True):
+        scene = simulate(kind, noises=(0.8, 0.9, 1.0, 1.4), items=16, folds=4)
+        for key, (stored, valid, scale, facts) in scene.stores["m0"].items.items():
+            if spoilt and facts["folds"] == [2]:
+                scene.stores["m0"].items[key] = (255 - stored, valid, scale, facts)
+        chooser = module._measure(scene.oof, Block(), rule, default, Silent(), None)
+        tuned = Procedure(True, rule != "argmax")
+        choices.append((chooser.choose(tuned, left_out=2), chooser.choose(tuned, left_out=1)))
+    assert choices[0][0] == choices[1][0]
+    assert choices[0][1] != choices[1][1]
 
 
 def test_nothing_tuned_is_kept_as_the_recipe_says(simulate):

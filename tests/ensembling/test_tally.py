@@ -89,7 +89,7 @@ def test_bins_and_comparison_agree_at_every_edge(total, parts, edge):
     from maskwright.ensembling.tally import _lookup
 
     total = min(total, 65535 * parts)
-    _, lookup = _lookup(((parts,),), 65535)
+    _, lookup = _lookup((parts,), 65535)
     exact = Fraction(total, 65535 * parts) >= Fraction(2 * edge - 1, 510)
     assert (lookup[total] >= edge) == exact
     assert bool(above(np.array([[total]]), 65535 * parts, (edge,))[0, 0]) == exact
@@ -98,8 +98,8 @@ def test_bins_and_comparison_agree_at_every_edge(total, parts, edge):
 def test_an_8_bit_probability_is_its_own_bin():
     from maskwright.ensembling.tally import _lookup
 
-    assert (_lookup(((1,),), 255)[1][:256] == np.arange(256)).all()
-    assert (_lookup(((1,),), 65535)[1][np.arange(256) * 257] == np.arange(256)).all()
+    assert (_lookup((1,), 255)[1][:256] == np.arange(256)).all()
+    assert (_lookup((1,), 65535)[1][np.arange(256) * 257] == np.arange(256)).all()
 
 
 @given(st.floats(0.001, 0.999))

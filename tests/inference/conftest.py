@@ -10,10 +10,12 @@ from PIL import Image
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Predict
+from maskwright.data.preprocess import Preprocess
 from maskwright.inference.predict import PredictJob
 from maskwright.inference.store import Store
 from maskwright.models.adapt import SegModel
 
+PREPROCESS = Preprocess(bands=(0, 1, 2), divide=128.0, mean=(1.0,) * 3, std=(1.0,) * 3)
 TASKS = {
     "binary": Task(kind="binary", classes=("roof",)),
     "multiclass": Task(kind="multiclass", classes=("ground", "roof", "road")),
@@ -49,10 +51,6 @@ class Pictures:
 
     def image_path(self, key):
         return self.folder / f"{key}.png"
-
-
-def scaled(image):
-    return np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32) / 128 - 1
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def job(pictures):
     def make(*shapes, task="binary", alpha=(), **predict):
         source = pictures(*shapes, alpha=alpha)
         facts = {"member": "m", "split": "oof", "folds": [0], "recipe": "r"}
-        return PredictJob(Predict(**predict), TASKS[task], source, source.keys, scaled, 10**6, facts)
+        return PredictJob(Predict(**predict), TASKS[task], source, source.keys, PREPROCESS, 10**6, facts)
 
     return make
 

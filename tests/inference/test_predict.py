@@ -58,6 +58,14 @@ def test_transparent_pixels_are_stored_as_not_valid(job, store, make_model):
     assert (store.valid("b") == (alpha > 0)).all()
 
 
+def test_images_of_another_kind_than_in_training_are_refused_by_file(job, store, make_model):
+    work = job((6, 7))
+    work = dataclasses.replace(work, preprocess=dataclasses.replace(work.preprocess, dtype="uint16"))
+    with pytest.raises(InputError) as caught:
+        predict_items([make_model()], work, store, Silent(), Stop())
+    assert str(caught.value).startswith(f"{work.source.image_path('a')}: holds uint8 values")
+
+
 def test_a_rerun_makes_nothing_and_reads_nothing(job, store, make_model):
     work = job(*SIZES)
     predict_items([make_model()], work, store, Silent(), Stop())
@@ -153,6 +161,31 @@ def test_a_truncated_image_is_refused_by_name(job, store, make_model):
         predict_items([make_model()], work, store, Silent(), Stop())
     assert str(caught.value).startswith(f"{path}: ")
     assert set(store.keys()) == {"a", "b"}
+
+
+def test_a_real_source_and_a_real_network_go_all_the_way(tmp_path):
+    from maskwright.core.labels import Task
+    from maskwright.core.recipe.blocks import FolderSource
+    from maskwright.core.recipe.members import Model, Predict
+    from maskwright.data.preprocess import Preprocess
+    from maskwright.data.sources.open import open_source
+    from maskwright.inference.predict import PredictJob
+    from maskwright.models.build import build_model
+
+    task = Task(kind="multiclass", classes=("a", "b"))
+    (tmp_path / "images" / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("one", "sub/two"):
+        Image.fromarray(rng.integers(0, 256, (40, 70, 3), np.uint8)).save(tmp_path / "images" / f"{name}.png")
+    source = open_source(FolderSource(images="images"), tmp_path, task)
+    models = [build_model(Model(encoder="resnet18"), 3, 2) for _ in range(2)]
+    preprocess = Preprocess((0, 1, 2), 255.0, (0.5,) * 3, (0.3,) * 3)
+    for window in ("whole", 32):
+        store = Store(tmp_path / f"store-{window}")
+        work = PredictJob(Predict(window=window, tta=("hflip",)), task, source, source.keys, preprocess, 10**6, {})
+        assert predict_items(models, work, store, Silent(), Stop()) == 2
+        assert store.keys() == ("one", "sub/two")
+        np.testing.assert_allclose(store.read("sub/two").sum(0), 1, atol=2 / 255)
 
 
 def test_quantised_bands_equal_the_quantised_whole(job, store, make_model):

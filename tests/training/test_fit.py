@@ -23,7 +23,7 @@ def train(job, folder, stop=None, reporter=None):
 
 def finish(job, folder, looks):
     """Train with a stop after every `looks` looks at it, until it is done; return the number of stops."""
-    for stops in range(200):
+    for stops in range(40):
         try:
             train(job, folder, discs.After(looks))
         except Interrupted as error:
@@ -93,7 +93,7 @@ def test_a_finished_fold_returns_at_once(fold, make_job, monkeypatch):
 def test_a_training_stopped_again_and_again_ends_as_if_undisturbed(tmp_path, make_job, settings):
     job = make_job(epochs=3, **settings)
     wanted = train(job, tmp_path / "twin")
-    for looks in (3, 4, 7):  # falls between steps, before an epoch's validation and inside it
+    for looks in (5, 6, 9):  # falls between steps, and into validations, which look four times
         folder = tmp_path / f"stopped{looks}"
         assert finish(job, folder, looks) > 1
         assert discs.results(folder) == wanted

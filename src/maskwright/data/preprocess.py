@@ -71,12 +71,14 @@ class Preprocess:
         Args:
             image: what number gave, perhaps augmented.
         """
+        import cv2
+
         mean, std = np.array(self.mean), np.array(self.std)
         factor = (1 / std / self.divide if image.dtype == np.uint8 else 1 / std).astype(np.float32)
         offset = (-mean / std).astype(np.float32)
         result = np.empty((image.shape[2], *image.shape[:2]), np.float32)
-        for band in range(image.shape[2]):
-            np.multiply(image[:, :, band], factor[band], out=result[band])
+        for band, plane in enumerate(cv2.split(np.ascontiguousarray(image))):
+            np.multiply(plane, factor[band], out=result[band])
             result[band] += offset[band]
         return result
 

@@ -23,7 +23,7 @@ from maskwright.ensembling.tally import Table, Tally
 from maskwright.ensembling.thresholds import Edges, Rule, edge_of, edge_value
 from maskwright.scoring.scores import score
 
-SAMPLE_BYTES = 1 << 26
+SAMPLE_BYTES = 1 << 25
 """Memory for the pixels that greedy selection looks at; what it finds is then counted on all pixels."""
 
 
@@ -160,24 +160,33 @@ def _select(
     oof: OutOfFold, samples: Mapping[int, list[_Sample]], metric: str, rule: Rule, default: Edges
 ) -> dict[Path, Shares]:
     """Select greedily on sampled pixels: once on all folds, and once without each fold."""
-    members = len(oof.members)
     seen = Tally(oof.task, metric, (), oof.folds)
+    together = [(fold, part) for fold, drawn in samples.items() for part in _joined(drawn)]
 
     def measure(new: Sequence[Shares]) -> None:
         if not new:
             return
         fresh = Tally(oof.task, metric, new, oof.folds)
-        for fold, drawn in samples.items():
-            for sample in drawn:
-                everywhere = np.ones(sample.values.shape[2:], bool)
-                fresh.add(fold, fresh.measure(sample.values, sample.scale, sample.label, everywhere))
+        for fold, part in together:
+            everywhere = np.ones(part.values.shape[2:], bool)
+            fresh.add(fold, fresh.measure(part.values, part.scale, part.label, everywhere))
         seen.take(fresh)
 
     def value(shares: Shares, left_out: Path) -> float:
         folds = [fold for fold in oof.folds if fold != left_out]
         return seen.score(shares, folds, seen.tuned(shares, folds, rule, default))
 
-    return greedy(members, [None, *oof.folds], measure, value)
+    return greedy(len(oof.members), [None, *oof.folds], measure, value)
+
+
+def _joined(samples: Sequence[_Sample]) -> list[_Sample]:
+    """Put the samples of one scale into one."""
+    found = []
+    for scale in sorted({sample.scale for sample in samples}):
+        parts = [sample for sample in samples if sample.scale == scale]
+        values = np.concatenate([part.values for part in parts], axis=-1)
+        found.append(_Sample(values, scale, np.concatenate([part.label for part in parts], axis=-1)))
+    return found
 
 
 def _prove(

@@ -63,8 +63,8 @@ def count_bins(
         truth: uint8 (K, N), 0 or 1.
         valid: uint8 (N,), 0 where a pixel does not count.
         shares: int64 (A, M) of A candidates.
-        offsets: int64 (A + 1,), where each candidate's part of `table` begins; the last is of one whole share.
-        table: uint8, bin of each sum of shares times values, for each candidate.
+        offsets: int64 (A + 1,), where each candidate's part of `table` begins; the last is for one whole share.
+        table: uint8, bin of each sum of shares times values, for each total of shares.
         bins: int64 (A, K, 2, 256), added to.
     """
     members, planes, pixels = values.shape
@@ -115,6 +115,16 @@ def _keep_larger(row: Values | Small, plane: int, highest: Small, best: Small) -
         highest[place] = max(value, before)
 
 
+@helper
+def _gather(values: Values, places: Numbers, gathered: Small) -> None:
+    """Copy some pixels: values uint16 (M, C, N) into gathered int32 (C, M, BLOCK)."""
+    for plane in range(values.shape[1]):
+        for member in range(values.shape[0]):
+            row = gathered[plane, member]
+            for index in range(places.size):
+                row[index] = values[member, plane, places[index]]
+
+
 @kernel(types.void(_VALUES, BYTES, BYTES, _SHARES, _MATRICES))
 def count_classes(values: Values, truth: Bytes, valid: Bytes, shares: Numbers, matrices: Numbers) -> None:
     """Add every valid pixel to the confusion matrix of each candidate; a tie goes to the lowest id.
@@ -153,10 +163,7 @@ def count_classes(values: Values, truth: Bytes, valid: Bytes, shares: Numbers, m
         begin = end
         if count == 0:
             continue
-        for plane in range(classes):
-            for member in range(members):
-                for place in range(count):
-                    gathered[plane, member, place] = values[member, plane, places[place]]
+        _gather(values, places[:count], gathered)
         for candidate in range(candidates):
             highest[:] = -1
             for plane in range(classes):

@@ -64,7 +64,7 @@ class Tally:
             kernels.count_classes(flat, np.ascontiguousarray(label).reshape(-1), counted, shares, table)
         else:
             truth = np.ascontiguousarray(label).reshape(flat.shape[1], -1)
-            offsets, lookup = _lookup(self.candidates, scale)
+            offsets, lookup = _offsets(self.candidates, scale)
             kernels.count_bins(flat, truth, counted, shares, offsets, lookup, table)
         return table
 
@@ -106,11 +106,17 @@ class Tally:
         return best_edges(self.pooled(shares, folds), self.metric, rule, default)
 
 
-@lru_cache(maxsize=64)
-def _lookup(candidates: tuple[Shares, ...], scale: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """Return where each candidate's table of bins begins, and the tables, ending with that of one whole share."""
+def _offsets(candidates: Sequence[Shares], scale: int) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """Return where each candidate's table of bins begins, then where that of one whole share does; and the tables."""
     totals = [*(sum(shares) for shares in candidates), 1]
+    begins, lookup = _lookup(tuple(sorted(set(totals))), scale)
+    return np.array([begins[total] for total in totals], np.int64), lookup
+
+
+@lru_cache(maxsize=8)
+def _lookup(totals: tuple[int, ...], scale: int) -> tuple[dict[int, int], NDArray[np.uint8]]:
+    """Return for each sum of shares where its table begins, and the tables: bin of each sum of shares times values."""
     unit = scale // 255
     parts = [(2 * np.arange(scale * total + 1) + unit * total) // (2 * unit * total) for total in totals]
-    offsets = np.cumsum([0, *(part.size for part in parts[:-1])])
-    return offsets.astype(np.int64), np.concatenate(parts).astype(np.uint8)
+    begins = np.cumsum([0, *(part.size for part in parts[:-1])]).tolist()
+    return dict(zip(totals, begins, strict=True)), np.concatenate(parts).astype(np.uint8)

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,13 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.members import Predict
 from maskwright.core.stop import Stop
+from maskwright.data.preprocess import Preprocess
 from maskwright.data.rasters import read_header, read_image
+from maskwright.data.sources.base import Source
 from maskwright.inference.forward import Forward, Machine
 from maskwright.inference.store import Quantised, Store, quantise
 from maskwright.inference.tiles import Accumulator, seam_weights
 from maskwright.models.adapt import SegModel
-
-if TYPE_CHECKING:
-    from maskwright.data.dataset import Preprocess
-    from maskwright.data.sources.base import Source
 
 BACKLOG = 4
 """Items that may wait for the disk; more would only fill the memory."""
@@ -161,8 +159,9 @@ def group_keys(job: PredictJob, forward: Forward) -> list[tuple[str, ...]]:
 def _load(job: PredictJob, group: Sequence[str]) -> list[_Loaded]:
     loaded = []
     for key in group:
-        image, valid = read_image(job.source.image_path(key), job.max_pixels)
-        loaded.append(_Loaded(job.preprocess(image), valid))
+        path = job.source.image_path(key)
+        image, valid = read_image(path, job.max_pixels)
+        loaded.append(_Loaded(job.preprocess(image, valid, str(path)), valid))
     return loaded
 
 
