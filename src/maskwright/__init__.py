@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from maskwright.core.version import __version__
 
 if TYPE_CHECKING:
     from maskwright.core.errors import MaskwrightError
@@ -29,6 +29,7 @@ __all__ = [
     "Recipe",
     "Store",
     "Task",
+    "__version__",
     "decode",
     "encode",
     "load_model",
@@ -66,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
-    return sorted([*__all__, "__version__"])
+    return sorted(__all__)

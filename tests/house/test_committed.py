@@ -74,7 +74,7 @@ def test_the_two_opencvs_never_meet(root: Path) -> None:
 
 
 def test_the_version_has_a_section_in_the_changelog(root: Path) -> None:
-    from maskwright import __version__
+    from maskwright.core.version import __version__
 
     assert __version__ in (root / "CHANGELOG.md").read_text(encoding="utf-8")
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from maskwright import __version__
 from maskwright.cli.commands import look, run, score
+from maskwright.core.version import __version__
 
 app = typer.Typer(
     name="maskwright",

@@ -8,7 +8,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from maskwright import __version__
+from maskwright.core.version import __version__
 
 LIBRARIES = (
     "torch",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from maskwright import __version__
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import write_json, write_text
 from maskwright.core.recipe.load import digest, dump_resolved, recipe_hash
 from maskwright.core.runs import Split
+from maskwright.core.version import __version__
 from maskwright.data import audit, folds
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from maskwright import __version__
 from maskwright.core.errors import InputError
 from maskwright.core.labels import looks_background
 from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.load import recipe_hash
 from maskwright.core.runs import RunFolder, Split
+from maskwright.core.version import __version__
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow
 from maskwright.data.items import read_item
