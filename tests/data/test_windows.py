@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.grid import SYMMETRIES, Window
-from maskwright.data.windows import Layers, by_fours, cut, resize, turn
+from maskwright.data.windows import Layers, by_bands, cut, resize, turn
 
 
 def layers(height, width, bands=3, planes=None, dtype=np.uint8):
@@ -84,6 +84,6 @@ def test_turns_move_image_label_and_valid_alike():
         assert turned.valid.sum() == original.valid.sum()
 
 
-def test_functions_for_four_bands_see_all_bands_in_order():
+def test_functions_see_all_bands_in_order():
     image = layers(5, 6, 11).image
-    np.testing.assert_array_equal(by_fours(lambda part: part + 1, image), image + 1)
+    np.testing.assert_array_equal(by_bands(lambda part: part + 1, image), image + 1)

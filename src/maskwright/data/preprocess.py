@@ -77,7 +77,8 @@ class Preprocess:
         factor = (1 / std / self.divide if image.dtype == np.uint8 else 1 / std).astype(np.float32)
         offset = (-mean / std).astype(np.float32)
         result = np.empty((image.shape[2], *image.shape[:2]), np.float32)
-        for band, plane in enumerate(cv2.split(np.ascontiguousarray(image))):
+        planes = list(result) if image.dtype == np.float32 else None  # OpenCV writes into arrays that fit
+        for band, plane in enumerate(cv2.split(np.ascontiguousarray(image), planes)):
             np.multiply(plane, factor[band], out=result[band])
             result[band] += offset[band]
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,7 +96,7 @@ def _turned(image: Pixels, symmetry: Symmetry) -> Pixels:
     result: Any = cv2.transpose(image) if symmetry.swap else image
     if symmetry.rows or symmetry.cols:
         result = cv2.flip(result, -1 if symmetry.rows and symmetry.cols else int(symmetry.cols))
-    return joined([result])
+    return with_bands(result)
 
 
 def map_layers(
@@ -106,29 +106,27 @@ def map_layers(
 
     Args:
         layers: what to transform.
-        on_image: gets (H, W, up to 4 bands).
+        on_image: gets (H, W, up to 4 bands) or (H, W).
         on_plane: gets uint8 (H, W); what it adds must be 0.
     """
     label = layers.label
     planes = label[None] if label.ndim == 2 else label
     turned = np.stack([on_plane(np.ascontiguousarray(plane)) for plane in planes])
     valid = on_plane(np.ascontiguousarray(layers.valid).view(np.uint8))
-    return Layers(by_fours(on_image, layers.image), turned[0] if label.ndim == 2 else turned, valid.view(bool))
+    return Layers(by_bands(on_image, layers.image), turned[0] if label.ndim == 2 else turned, valid.view(bool))
 
 
-def by_fours(function: Callable[[Pixels], Any], image: Pixels) -> Pixels:
-    """Apply an OpenCV function to an image (H, W, B), four bands at a time."""
-    done = [function(part) for part in in_fours(image)]
-    return joined(done)
+def by_bands(function: Callable[[Pixels], Any], image: Pixels) -> Pixels:
+    """Apply an OpenCV function to an image (H, W, B): at once up to four bands, one by one beyond."""
+    import cv2
+
+    whole = np.ascontiguousarray(image)
+    if image.shape[2] <= CV2_CHANNELS:
+        return with_bands(function(whole))
+    merged: Pixels = cv2.merge([function(band) for band in cv2.split(whole)])
+    return merged
 
 
-def in_fours(image: Pixels) -> list[Pixels]:
-    """Split an image (H, W, B) into contiguous ones of up to four bands."""
-    firsts = range(0, image.shape[2], CV2_CHANNELS)
-    return [np.ascontiguousarray(image[:, :, first : first + CV2_CHANNELS]) for first in firsts]
-
-
-def joined(parts: Sequence[Pixels]) -> Pixels:
-    """Put parts of one image together again; OpenCV drops the band axis of a single band."""
-    whole = [part if part.ndim == 3 else part[:, :, None] for part in parts]
-    return whole[0] if len(whole) == 1 else np.concatenate(whole, axis=2)
+def with_bands(image: Pixels) -> Pixels:
+    """Give back the band axis that OpenCV drops for a single band."""
+    return image if image.ndim == 3 else image[:, :, None]

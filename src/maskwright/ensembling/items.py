@@ -157,21 +157,25 @@ def score_set(
     for entry, counted in items.each(work, reporter, f"score {split}", stop):
         total += counted
         rows.append(_row(entry, split, counted[0], decision.metric))
-    values = [plain_score(score(Counts(*counts), decision.metric)) for counts in total]
+    return _set_score(total, names, items, decision.metric), rows
+
+
+def _set_score(total: NDArray[np.int64], names: Sequence[str], items: StoredItems, metric: str) -> SetScore:
+    """Put pooled counts into words: first the decision's, then two of each member, fixed and tuned."""
+    values = [plain_score(score(Counts(*counts), metric)) for counts in total]
     decided = Counts(*total[0])
-    result = SetScore(
-        split=split,
-        metric=decision.metric,
-        items=len(rows),
+    return SetScore(
+        split=items.split,
+        metric=metric,
+        items=len(items.entries),
         pixels=int(decided.pixels[0]),
         decided=values[0],
         members=tuple(
             AloneScore(name=name, fixed=values[1 + 2 * index], tuned=values[2 + 2 * index])
             for index, name in enumerate(names)
         ),
-        classes=class_scores(decided, task),
+        classes=class_scores(decided, items.task),
     )
-    return result, rows
 
 
 def final_setting(decision: Decision) -> Setting:

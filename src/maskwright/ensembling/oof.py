@@ -78,8 +78,7 @@ class StoredItems:
         self.entries = tuple(sorted(entries, key=lambda entry: entry.key))
         self.split, self.task = split, task
         self._stores, self._truth = dict(stores), truth
-        self.pixels = 0
-        """H x W of all items, valid or not."""
+        self._shapes: dict[str, tuple[int, int, int]] = {}
         for name, store in stores.items():
             self._check_member(name, store)
 
@@ -93,17 +92,13 @@ class StoredItems:
                 where=store.folder,
                 fix="run maskwright predict",
             )
-        first = self.members[0]
         for entry in self.entries:
             shape, facts = store.describe(entry.key)
             fault = self._fault(name, entry, facts)
             if fault is not None:
                 raise InputError(fault, where=store.folder, fix=AGAIN)
-            if name == first:
-                self.pixels += shape[1] * shape[2]
-                wanted, whose = (self.task.planes, *shape[1:]), "the task asks for"
-            else:
-                wanted, whose = self._stores[first].shape(entry.key), f"those of '{first}' are"
+            whose = "the task asks for" if name == self.members[0] else f"those of '{self.members[0]}' are"
+            wanted = self._shapes.setdefault(entry.key, (self.task.planes, *shape[1:]))
             if shape != wanted:
                 raise InputError(
                     f"probabilities of item '{entry.key}' by member '{name}' are {shape}, {whose} {wanted}",
@@ -118,6 +113,11 @@ class StoredItems:
         if facts.get("split") != self.split:
             return f"item '{entry.key}' of member '{name}' is of the split '{facts.get('split')}', not '{self.split}'"
         return None
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of all items, valid or not."""
+        return sum(height * width for _, height, width in self._shapes.values())
 
     @property
     def groups(self) -> tuple[str, ...]:
