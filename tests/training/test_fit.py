@@ -12,8 +12,16 @@ from maskwright.models.weights import load_model, read_weights
 from maskwright.training.fit import fit_fold
 
 
+FPN = Model(architecture="fpn", encoder="tu-mobilenetv3_small_050")
+"""Has dropout."""
+
+
 def log_of(folder):
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def history_of(folder):
+    return list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
 
 
 def train(job, folder, stop=None, reporter=None):
@@ -52,12 +60,16 @@ def test_a_fold_learns_and_leaves_its_files(fold, make_job):
         "log.jsonl",
         "timing.jsonl",
     ]
-    rows = list(csv.DictReader((fold / "history.csv").open()))
+    rows = history_of(fold)
     assert [(row["epoch"], row["step"]) for row in rows] == [(str(e), str(2 * e)) for e in range(1, 9)]
     scores = [float(row["score"]) for row in rows]
     assert max(scores) > 0.5
     done = json.loads((fold / "done.json").read_text())
-    assert done == {"step": 16, "metric": "iou", "best": {"step": 2 * (scores.index(max(scores)) + 1), "score": max(scores)}}
+    assert done == {
+        "step": 16,
+        "metric": "iou",
+        "best": {"step": 2 * (scores.index(max(scores)) + 1), "score": max(scores)},
+    }
     log = log_of(fold)
     assert [line["step"] for line in log] == list(range(1, 17))
     mean = (log[0]["loss"] + log[1]["loss"]) / 2
@@ -82,21 +94,20 @@ def test_a_finished_fold_returns_at_once(fold, make_job, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"save_every": 2, "workers": 0},
-        {"ema": None, "accumulate": 2, "batch_size": 2, "channels_last": False, "clip": None},
-        {"precision": "bf16", "model": Model(architecture="fpn", encoder="tu-mobilenetv3_small_050")},  # has dropout
+    ("looks", "settings"),
+    [  # stops fall between steps, and into validations, which look four times
+        (5, {"save_every": 2}),
+        (9, {"save_every": 2}),
+        (6, {"ema": None, "accumulate": 2, "batch_size": 2, "channels_last": False, "clip": None}),
+        (6, {"precision": "bf16", "model": FPN}),
     ],
-    ids=["plain", "accumulate", "bf16 and dropout"],
+    ids=["often", "seldom", "accumulate", "bf16 and dropout"],
 )
-def test_a_training_stopped_again_and_again_ends_as_if_undisturbed(tmp_path, make_job, settings):
+def test_a_training_stopped_again_and_again_ends_as_if_undisturbed(tmp_path, make_job, looks, settings):
     job = make_job(epochs=3, **settings)
     wanted = train(job, tmp_path / "twin")
-    for looks in (5, 6, 9):  # falls between steps, and into validations, which look four times
-        folder = tmp_path / f"stopped{looks}"
-        assert finish(job, folder, looks) > 1
-        assert discs.results(folder) == wanted
+    assert finish(job, tmp_path / "stopped", looks) > 1
+    assert discs.results(tmp_path / "stopped") == wanted
 
 
 def test_workers_change_nothing(tmp_path, make_job):
@@ -125,10 +136,10 @@ def test_a_changed_job_does_not_go_on_from_the_old_state(fold, make_job):
         train(make_job(optimizer=Optimizer(lr=0.5)), fold)
 
 
-def test_another_number_of_threads_is_warned_of(fold, make_job):
+def test_another_number_of_threads_is_warned_of(fold, make_job, monkeypatch):
     with pytest.raises(Interrupted):
         train(make_job(), fold, discs.After(1))
-    torch.set_num_threads(2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     told = discs.Told()
     train(make_job(), fold, reporter=told)
     assert told.warnings == [
@@ -152,13 +163,12 @@ def test_a_loss_that_is_no_number_stops_naming_step_and_items_and_keeps_the_stat
     job = make_job(save_every=1)
     with pytest.raises(InputError) as caught:
         train(job, fold)
-    keys = "k00, k02, k06, k07"
     said = str(caught.value)
     assert said.startswith(f"{fold}: the loss is nan at step 3, items ")
     assert said.endswith("; the state after step 2 is kept; look at these items, or lower optimizer.lr")
     named = said.split("items ")[1].split(";")[0].split(", ")
     assert len(named) == 4
-    assert set(named) <= set(job.train_keys), keys
+    assert set(named) <= set(job.train_keys)
     assert sorted(path.name for path in (fold / "state").iterdir()) == [
         "step-00000001.safetensors",
         "step-00000002.safetensors",
@@ -168,7 +178,11 @@ def test_a_loss_that_is_no_number_stops_naming_step_and_items_and_keeps_the_stat
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError("no"), torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("[enforce fail] can't allocate memory")],
+    [
+        MemoryError("no"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] can't allocate memory"),
+    ],
 )
 def test_too_little_memory_proposes_smaller_steps(fold, make_job, monkeypatch, error):
     def fail(*_given):
@@ -230,7 +244,7 @@ def test_without_held_out_items_the_last_weights_are_the_best(fold, make_job):
 
 def test_validations_are_as_far_apart_as_asked_and_the_last_epoch_has_one(fold, make_job):
     train(make_job(epochs=5, steps_per_epoch=1, validate_every=2), fold)
-    rows = list(csv.DictReader((fold / "history.csv").open()))
+    rows = history_of(fold)
     assert [bool(row["score"]) for row in rows] == [False, True, False, True, True]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
@@ -89,4 +90,7 @@ class Cluster:
 
     def release(self) -> None:
         """Let go of what was prepared, so that the next fold finds the device's memory free."""
-        self._accelerator.free_memory()
+        self._accelerator = None
+        if self.device.type == "cuda":
+            gc.collect()
+            torch.cuda.empty_cache()

@@ -23,7 +23,7 @@ from maskwright.ensembling.items import SetScore, score_items, score_set, write_
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
 from maskwright.workflows.session import Session
-from maskwright.workflows.stages import predict_inputs, split_inputs
+from maskwright.workflows.stages import predict_inputs, split_inputs, store_of
 
 Label = NDArray[np.uint8]
 
@@ -51,7 +51,7 @@ def decide(session: Session) -> None:
         for split, source, keys in held_out_sets(session):
             truth = truth_of(session, source)
             stores = stores_of(session, split)
-            result, more = score_set(keys, stores, truth, decision, task, session.reporter, split)
+            result, more = score_set(keys, stores, truth, decision, task, session.reporter, split, session.stop)
             found.append(result)
             rows_scored += more
         write_items(session.run.items, rows_scored, task)
@@ -88,7 +88,7 @@ def decide_inputs(session: Session) -> dict[str, Any]:
 
 def stores_of(session: Session, split: Split) -> dict[str, Store]:
     """Return each member's stored probabilities of a split."""
-    return {name: Store(session.run.probabilities(name, split)) for name in session.recipe.members}
+    return {name: store_of(session, name, split) for name in session.recipe.members}
 
 
 def truth_of(session: Session, source: Source) -> Callable[[str], tuple[Label, NDArray[np.bool_]]]:

@@ -14,6 +14,7 @@ from maskwright.core.version import __version__
 from maskwright.data import audit, folds
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source
+from maskwright.inference.store import Store
 from maskwright.workflows.session import Session
 
 AUDITED = ("train", "bands", "divide", "max_pixels", "limit")
@@ -202,7 +203,9 @@ def predict_inputs(session: Session, name: str) -> dict[str, Any]:
 def _predict_member(session: Session, name: str) -> None:
     unit, label, inputs = f"predict/{name}", f"predict {name}", predict_inputs(session, name)
     state = session.run.check(unit, inputs)
-    if state.done:
+    wanted = _splits(session)
+    lost = sum(not store_of(session, name, split).has(key) for split, _, _, keys in wanted for key in keys)
+    if state.done and not lost:
         session.reporter.say(f"{label}: nothing to do")
         return
     untrained = [
@@ -218,16 +221,29 @@ def _predict_member(session: Session, name: str) -> None:
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
         session.run.clear(session.run.probabilities(name, "oof").parent)
     session.run.begin(unit, inputs)
+    for split, fold_list, source, keys in wanted:
+        _predict_split(session, name, split, fold_list, source, keys)
+    session.run.finish(unit, inputs)
+
+
+def _splits(session: Session) -> list[tuple[Split, list[int], Source, tuple[str, ...]]]:
+    """Return what is to be predicted: the split, the folds whose models answer, where items come from, their keys."""
     rows = session.fold_rows()
     all_folds = list(range(session.recipe.folds.count))
+    wanted: list[tuple[Split, list[int], Source, tuple[str, ...]]] = []
     for fold in all_folds:
-        _predict_split(session, name, "oof", [fold], session.train_source, [r.key for r in rows if r.fold == fold])
-    held = [row.key for row in rows if row.fold < 0]
+        wanted.append(("oof", [fold], session.train_source, tuple(row.key for row in rows if row.fold == fold)))
+    held = tuple(row.key for row in rows if row.fold < 0)
     if held:
-        _predict_split(session, name, "holdout", all_folds, session.train_source, held)
+        wanted.append(("holdout", all_folds, session.train_source, held))
     if session.test_source is not None:
-        _predict_split(session, name, "test", all_folds, session.test_source, session.test_source.keys)
-    session.run.finish(unit, inputs)
+        wanted.append(("test", all_folds, session.test_source, session.test_source.keys))
+    return wanted
+
+
+def store_of(session: Session, name: str, split: Split) -> Store:
+    """Return a member's stored probabilities of a split."""
+    return Store(session.run.probabilities(name, split))
 
 
 def _predict_split(
@@ -235,8 +251,8 @@ def _predict_split(
 ) -> None:
     """Predict one set of items with the given folds' models, averaged in one pass."""
     from maskwright.data.dataset import Preprocess
+    from maskwright.inference.forward import Machine
     from maskwright.inference.predict import PredictJob, predict_items
-    from maskwright.inference.store import Store
     from maskwright.models.weights import load_model
 
     member = session.recipe.members[name]
@@ -251,8 +267,9 @@ def _predict_split(
         preprocess=Preprocess.from_plain(loaded[0][1]["preprocess"]),
         max_pixels=session.recipe.data.max_pixels,
         facts=facts,
+        machine=Machine(channels_last=member.train.channels_last),
     )
-    store = Store(session.run.probabilities(name, split_name))
+    store = store_of(session, name, split_name)
     made = predict_items([model for model, _ in loaded], job, store, session.reporter, session.stop)
     if made < len(keys):
         session.reporter.say(f"predict {name} {split_name}: {len(keys) - made} of {len(keys)} were there already")
