@@ -1,4 +1,4 @@
-"""Thresholds at the 255 edges between bins of probability, and the best of them from histograms.
+"""Arithmetic of thresholds for decide.py: scores at all 255 edges between bins of probability, from histograms.
 
 A probability p is in bin floor(255 p + 1/2), 0..255. Edge b, 1..255, is the threshold (2 b - 1) / 510:
 p >= threshold exactly if its bin is b or more. So histograms of bins give the counts at every edge

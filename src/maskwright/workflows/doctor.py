@@ -22,7 +22,6 @@ LIBRARIES = (
     "opencv-python-headless",
     "rasterio",
     "pillow",
-    "scikit-learn",
     "pydantic",
     "safetensors",
 )

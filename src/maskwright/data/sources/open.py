@@ -1,4 +1,4 @@
-"""Open the source a recipe names: everything joined by key, or every fault of the join named."""
+"""Open the label format a recipe names (a new one is listed here), joined by key, or name every fault of the join."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Charts drawn as SVG: lines, histogram, ladder of scores, matrix. Colours come from style.css by class."""
+"""Charts drawn as SVG: lines (training, thresholds), histogram, ladder of scores, matrix; colours in style.css."""
 
 from __future__ import annotations
 

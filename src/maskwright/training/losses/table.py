@@ -1,4 +1,4 @@
-"""THE table of losses, and weighted sums of them in which ignored pixels are dropped once for all."""
+"""THE table of losses (a new loss: a term in terms.py, a row here) and weighted sums without ignored pixels."""
 
 from __future__ import annotations
 

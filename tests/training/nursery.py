@@ -1,0 +1,145 @@
+"""A process that imports everything once and forks trainings from itself, to kill them or to let them train together.
+
+Run as a script: `nursery.py kill|together PICTURES OUT`; prints JSON.
+"""
+
+import json
+import os
+import random
+import signal
+import socket
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import discs
+import torch
+
+from maskwright.core.errors import MaskwrightError
+from maskwright.core.recipe.members import Model, Optimizer
+from maskwright.core.stop import Stop
+from maskwright.data import augment
+from maskwright.models.build import build_model
+from maskwright.scoring.counts import count
+from maskwright.training.fit import fit_fold
+
+LAYER_NORM = Model(architecture="fpn", encoder="tu-convnext_atto", options={"decoder_dropout": 0.0})
+"""Has no batch norm, whose statistics are each process's own."""
+
+
+def child(job, folder, *, slow=False):
+    """Train in a forked process; return its id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        if slow:  # most of the time goes into writes, so that most kills fall into one
+            real = os.fsync
+            os.fsync = lambda handle: (real(handle), time.sleep(0.05))
+        with Stop().listening() as stop:
+            fit_fold(job, folder, discs.Told(), stop)
+        code = 0
+    except MaskwrightError as error:
+        code = error.exit_code
+    finally:
+        os._exit(code)
+
+
+def code_of(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def kill(pictures, out):
+    """Kill trainings at random moments, some inside a checkpoint write; compare with an undisturbed one."""
+    job = discs.job_on(pictures, epochs=5, save_every=1, workers=0)
+    told = {"twin": code_of(child(job, out / "twin")), "killed": 0, "in a write": 0, "terminated": []}
+    rng, folder = random.Random(7), out / "killed"
+    for turn in range(10):
+        slow, partial = turn % 2 == 0, False
+        pid = child(discs.job_on(pictures, epochs=5, save_every=1, workers=turn % 3), folder, slow=slow)
+        before = {path.name for path in folder.glob("state/step-*")}
+        while {path.name for path in folder.glob("state/step-*")} == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.3))
+        while slow and not partial:
+            partial = any(folder.rglob(".*.partial"))
+        os.kill(pid, signal.SIGTERM if turn in (4, 7) else signal.SIGKILL)
+        asked = time.monotonic()
+        code = code_of(pid)
+        if code == -signal.SIGKILL:
+            told["killed"] += 1
+            told["in a write"] += any(folder.rglob(".*.partial"))
+        else:
+            told["terminated"].append([code, time.monotonic() - asked])
+    told["end"] = code_of(child(job, folder))
+    told["equal"] = discs.results(folder) == discs.results(out / "twin")
+    told["left"] = sorted(path.name for path in folder.rglob("*") if "partial" in path.name or "state" in path.parts)
+    return told
+
+
+def rank(job, folder, number, size, port):
+    pid = os.fork()
+    if pid:
+        return pid
+    told = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    code = 1
+    try:
+        with Stop().listening() as stop:
+            fit_fold(job, folder, discs.Told(), stop)
+        code = 0
+    except MaskwrightError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.stderr.flush()
+        code = error.exit_code
+    finally:
+        os._exit(code)
+
+
+def ranks(job, folder, size=2):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    return [rank(job, folder, number, size, port) for number in range(size)]
+
+
+def together(pictures, out):
+    """Train with one process and with two; stop two by a signal to the second alone, and go on."""
+    told = {}
+    still = {"model": LAYER_NORM, "optimizer": Optimizer(lr=1e-12), "epochs": 1}
+    for name, given in {"layer norm": {"model": LAYER_NORM}, "batch norm": {}, "still": still}.items():
+        job = discs.job_on(pictures, **{"save_every": 2, **given})
+        told[name] = [code_of(child(job, out / name / "one"))]
+        told[name] += [code_of(pid) for pid in ranks(job, out / name / "two")]
+    folder = out / "batch norm" / "stopped"
+    pair = ranks(discs.job_on(pictures, save_every=2), folder)
+    while not list(folder.glob("state/step-*")):
+        time.sleep(0.005)
+    os.kill(pair[1], signal.SIGTERM)
+    told["stopped"] = [code_of(pid) for pid in pair]
+    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1), folder)]
+    told["uneven"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, batch_size=5), out / "uneven")]
+    return told
+
+
+def warm(pictures):
+    """Do what costs seconds the first time, so that forked processes need not: imports, trials, compiling."""
+    import accelerate  # noqa: F401
+    import numpy as np
+
+    for model in (discs.TINY, LAYER_NORM):
+        job = discs.job_on(pictures, model=model)
+        build_model(model, 3, 1)
+    augment.build(job.member.augment)
+    zeros = np.zeros((4, 4), np.uint8)
+    count(zeros, zeros, zeros == 0, discs.TASK)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python >= 3.12 warns of forking with threads
+    warm(Path(sys.argv[2]))
+    action = {"kill": kill, "together": together}[sys.argv[1]]
+    sys.stdout.write(json.dumps(action(Path(sys.argv[2]), Path(sys.argv[3]))) + "\n")
