@@ -43,7 +43,9 @@ class RleCsvSource(Block):
     table: str
     """CSV file, below data.root."""
     key_column: str = "ImageId"
+    """Column with the image's name, with or without suffix."""
     rle_column: str = "EncodedPixels"
+    """Column with `start length start length ...`."""
     class_column: str | None = None
     """Column with the class name or id: one row per image and class. Needed unless the task is binary."""
     order: Literal["row", "column"] | None = None
@@ -67,6 +69,7 @@ class Data(Block):
     root: str = "."
     """Folder that all paths are below; relative to the current directory."""
     train: Source
+    """Labelled items."""
     test: Source | None = None
     """Items to predict; with labels they are scored too, as data held out of everything."""
     bands: tuple[Annotated[int, Field(ge=1, le=1024)], ...] | None = None
@@ -87,7 +90,9 @@ class Folds(Block):
     kind: Literal["plain", "stratified", "grouped"] = "stratified"
     """stratified: by share of foreground (or of the rarest class); grouped: items of a group stay together."""
     count: int = Field(default=5, ge=2, le=100)
+    """Number of folds; each member is trained that often."""
     seed: int = Field(default=0, ge=0)
+    """Of the lots that are drawn."""
     group: str | None = None
     """Regular expression on the key whose first parenthesis is the group; needed by grouped."""
     holdout: float = Field(default=0.0, ge=0, lt=0.9)
@@ -126,14 +131,19 @@ class RleCsvOutput(Block):
 
     format: Literal["rle_csv"] = "rle_csv"
     file: str = "submission.csv"
+    """File name below output/."""
     key_column: str = "ImageId"
+    """Header of the column with the image's name."""
     rle_column: str = "EncodedPixels"
+    """Header of the column with run lengths."""
     class_column: str | None = None
     """Needed when the task has more than one foreground class: one row per image and class."""
     key_extension: str = ""
     """Appended to each key, e.g. .png."""
     order: Literal["row", "column"] = "row"
+    """row: left to right, then down; column: top to bottom, then right (Kaggle)."""
     base: Literal[0, 1] = 1
+    """Number of the first pixel."""
     rows: Literal["image", "instance"] = "image"
     """instance: a row for every connected piece."""
     empty: str = ""
@@ -157,15 +167,23 @@ class Recipe(Block):
     """Everything one run is made from."""
 
     version: Literal[1] = 1
+    """Of the recipe format."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Names the run folder, runs/<name>."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Of weights, sample order and augmentation; members and folds draw their own from it."""
     task: Task
+    """What is predicted."""
     data: Data
+    """Images and labels."""
     folds: Folds = Folds()
+    """How items are split."""
     members: dict[str, Member] = Field(default_factory=dict)
     """Name -> member. inspect and split need none."""
     decision: Decision = Decision()
+    """How probabilities become one answer."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
+    """Files to write."""
 
     @field_validator("members")
     @classmethod

@@ -61,6 +61,7 @@ class Train(Block):
     """How long, how much at once, and how safely."""
 
     epochs: int = Field(default=20, ge=1, le=100_000)
+    """Epochs, each followed by a validation and a saved state."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
     """Optimiser steps in an epoch; None: as many as it takes to draw each item once."""
     batch_size: int = Field(default=8, ge=1, le=65_536)
@@ -72,6 +73,7 @@ class Train(Block):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 where the chip has it natively, else fp32."""
     channels_last: bool = True
+    """Layout of images in memory; faster for convolutions nearly everywhere."""
     clip: float | None = Field(default=1.0, gt=0)
     """Largest gradient norm; None: no clipping."""
     ema: float | None = Field(default=None, gt=0, lt=1)
@@ -104,7 +106,7 @@ class Predict(Block):
     tta: tuple[str, ...] = ()
     """Symmetries averaged beside the image itself, e.g. hflip, vflip, rot90, transpose; d4: all eight."""
     batch_size: int = Field(default=4, ge=1, le=4096)
-    """Windows or equal-sized images in one forward pass."""
+    """Most windows or equal-sized images in one forward pass."""
     bits: Literal[8, 16] = 8
     """Bits of a stored probability."""
     weights: Literal["last", "best"] = "last"
@@ -137,14 +139,19 @@ class Member(Block):
     """One member of the ensemble: trained once per fold."""
 
     model: Model = Model()
+    """The network."""
     augment: tuple[dict[str, dict[str, Any]], ...] = ({"hflip": {}}, {"vflip": {}})
     """Names from data/augment.py in order, each with its parameters: [hflip, {rotate: {limit: 20}}]."""
     loss: dict[str, float] = Field(default_factory=dict)
     """Loss name -> weight; empty: what suits the task (see training/losses)."""
     optimizer: Optimizer = Optimizer()
+    """How weights move."""
     schedule: Schedule = Schedule()
+    """How the learning rate changes."""
     train: Train = Train()
+    """How long, how much at once."""
     predict: Predict = Predict()
+    """How probabilities are made."""
 
     @field_validator("augment", mode="before")
     @classmethod

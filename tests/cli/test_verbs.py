@@ -1,0 +1,136 @@
+"""The verbs that look and score, and a whole small run, through the real command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from maskwright.core.labels import default_palette
+
+
+def masks(folder, arrays):
+    for name, array in arrays.items():
+        path = folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
+    return folder
+
+
+def test_a_whole_run_writes_masks_submission_and_report(cli, tmp_path, folder_set, write_recipe):
+    folder_set["folds"]["holdout"] = 0.25
+    path = write_recipe(folder_set)
+    code, out, err = cli("run", path)
+    assert code == 0, err
+    run = tmp_path / "runs" / "tiny"
+    assert len(list((run / "output" / "masks").glob("*.png"))) == 8
+    assert (run / "output" / "submission.csv").read_text().splitlines()[0] == "ImageId,EncodedPixels"
+    assert (run / "report.html").stat().st_size > 10_000
+    decision = json.loads((run / "decision.json").read_text())
+    assert decision["evidence"]["items"] == 6
+    assert "out-of-fold iou:" in out
+    assert "holdout iou:" in out
+    assert str(tmp_path) not in "".join(file.read_text() for file in run.glob("*.json"))
+    code, out, _ = cli("run", run)
+    assert code == 0
+    assert out.count("nothing to do") == 8
+
+
+def test_a_lost_probability_file_is_made_again(cli, tmp_path, folder_set, write_recipe):
+    path = write_recipe(folder_set)
+    assert cli("run", path, "--until", "decide")[0] == 0
+    files = sorted((tmp_path / "runs" / "tiny" / "probabilities" / "a" / "oof").glob("*.safetensors"))
+    before = files[0].read_bytes()
+    files[0].unlink()
+    assert cli("run", path, "--until", "decide")[0] == 0
+    assert files[0].read_bytes() == before
+
+
+def test_quick_takes_the_whole_path_in_its_own_folder(cli, tmp_path, folder_set, write_recipe):
+    folder_set["folds"]["count"] = 4
+    code, _, err = cli("run", write_recipe(folder_set), "--quick")
+    assert code == 0, err
+    assert (tmp_path / "runs" / "tiny-quick" / "report.html").exists()
+    assert "Only 16 items" in (tmp_path / "runs" / "tiny-quick" / "report.html").read_text()
+
+
+def test_single_stages_ask_for_what_comes_before(cli, folder_set, write_recipe):
+    path = write_recipe(folder_set)
+    code, _, err = cli("decide", path)
+    assert code == 2
+    assert "predict/a is not finished" in err
+    assert err.strip().endswith("run maskwright predict, or maskwright run")
+    for verb in ("inspect", "split", "train", "predict", "decide", "export", "report"):
+        code, _, err = cli(verb, path)
+        assert code == 0, (verb, err)
+
+
+def test_score_equals_a_hand_count(cli, tmp_path):
+    truth = np.array([[0, 0, 1, 1], [2, 2, 9, 9]], np.uint8)
+    predicted = np.array([[0, 1, 1, 1], [2, 0, 0, 0]], np.uint8)
+    left, right = masks(tmp_path / "p", {"a/x": predicted}), masks(tmp_path / "t", {"a/x": truth})
+    code, out, _ = cli("score", left, right, "--task", "multiclass", "--classes", "3", "--ignore", "9", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["classes"]["class 0"]["iou"] == pytest.approx(1 / 3)
+    assert told["classes"]["class 1"]["iou"] == pytest.approx(2 / 3)
+    assert told["classes"]["class 2"]["iou"] == pytest.approx(1 / 2)
+    assert told["mean"]["iou"] == pytest.approx((1 / 3 + 2 / 3 + 1 / 2) / 3)
+
+
+def test_score_takes_0_255_masks_and_planes(cli, tmp_path):
+    block = np.zeros((4, 4), np.uint8)
+    block[:2] = 255
+    left = masks(tmp_path / "p", {"i/lung": block, "i/heart": block.T.copy()})
+    right = masks(tmp_path / "t", {"i/lung": block, "i/heart": block})
+    code, out, err = cli("score", left, right, "--task", "multilabel", "--classes", "2")
+    assert code == 0, err
+    assert "lung                     iou 1.0000" in out
+    assert "heart                    iou 0.3333" in out
+
+
+def test_score_refuses_masks_without_partner_and_other_sizes(cli, tmp_path):
+    small, large = np.zeros((2, 2), np.uint8), np.zeros((3, 3), np.uint8)
+    left = masks(tmp_path / "p", {"a": small, "b": small})
+    right = masks(tmp_path / "t", {"a": large, "c": small})
+    code, _, err = cli("score", left, right, "--task", "binary", "--classes", "1")
+    assert code == 2
+    assert f"error: {right}/c: no prediction of that name; predict it, or take the truth away" in err
+    assert f"error: {left}/b: no truth of that name; take it away" in err
+    (left / "b.png").unlink()
+    (right / "c.png").unlink()
+    code, _, err = cli("score", left, right, "--task", "binary", "--classes", "1")
+    assert code == 2
+    assert err == f"error: {left}/a.png: 2x2 pixels, but {right}/a.png has 3x3; predict at native size\n"
+
+
+def test_recipes_are_listed_printed_and_valid(cli, tmp_path):
+    code, out, _ = cli("recipes")
+    assert code == 0
+    names = [line.split()[0] for line in out.splitlines()]
+    assert {"demo", "starter_binary", "starter_multiclass", "starter_multilabel"} <= set(names)
+    for name in names:
+        code, out, _ = cli("recipes", name)
+        (tmp_path / f"{name}.yaml").write_text(out)
+        code, _, err = cli("inspect", f"{name}.yaml", "data.root=nowhere")
+        assert code == 2
+        assert "nowhere" in err, err
+    code, _, err = cli("recipes", "starter_binry")
+    assert code == 2
+    assert "did you mean 'starter_binary'?" in err
+
+
+def test_schema_and_doctor_and_version(cli):
+    code, out, _ = cli("schema")
+    assert code == 0
+    assert json.loads(out)["properties"]["task"]
+    code, out, _ = cli("doctor")
+    assert code == 0
+    assert "torch" in out
+    assert cli("--version")[1].startswith("maskwright ")
+
+
+def test_palettes_tell_classes_apart():
+    for count in (1, 2, 11, 29, 150):
+        colours = default_palette(count, background=True)
+        assert len({tuple(row) for row in colours.tolist()}) == count
