@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from maskwright.core.labels import default_palette
+from maskwright.core.rle import encode
 
 
 def masks(folder, arrays):
@@ -134,3 +135,30 @@ def test_palettes_tell_classes_apart():
     for count in (1, 2, 11, 29, 150):
         colours = default_palette(count, background=True)
         assert len({tuple(row) for row in colours.tolist()}) == count
+
+
+def test_a_multilabel_run_from_one_row_per_image_and_class(cli, tmp_path, folder_set, write_recipe):
+    rows = ["image_name,class,rle"]
+    for path in sorted((tmp_path / "set" / "masks").iterdir()):
+        mask = np.asarray(Image.open(path)) > 0
+        rows.append(f"{path.stem}.png,block,{encode(mask, order='row', base=1)}")
+        rows.append(f"{path.stem}.png,left,{encode(mask & (np.arange(40) < 20), order='row', base=1)}")
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(rows) + "\n")
+    columns = {"key_column": "image_name", "class_column": "class", "rle_column": "rle"}
+    folder_set["task"] = {"kind": "multilabel", "classes": ["block", "left"]}
+    folder_set["data"]["train"] = {
+        "format": "rle_csv",
+        "images": "images",
+        "table": "labels.csv",
+        "order": "row",
+    } | columns
+    folder_set["output"][1] = {"format": "rle_csv", "key_extension": ".png"} | columns
+    code, _, err = cli("run", write_recipe(folder_set))
+    assert code == 0, err
+    output = tmp_path / "runs" / "tiny" / "output"
+    assert sorted(path.name for path in (output / "masks" / "s0").iterdir()) == ["block.png", "left.png"]
+    written = (output / "submission.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in written[1:3]] == [["s0.png", "block"], ["s0.png", "left"]]
+    decision = json.loads((tmp_path / "runs" / "tiny" / "decision.json").read_text())
+    assert decision["rule"] == "per_class"
+    assert len(decision["edges"]) == 2

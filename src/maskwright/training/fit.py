@@ -93,9 +93,8 @@ class _Training:
         self.began = time.perf_counter()
         self.model = self._build()
         self.optimizer = build_optimizer(self.model, job.member.optimizer)
-        self.ema = Ema(self.model, train.ema) if train.ema is not None else None
-        self._restore()
         self.kit = self._kit()
+        self._restore()
         self.exam = self._exam()
         self.records = Records(folder, self.sizes) if cluster.main else None
 
@@ -141,6 +140,8 @@ class _Training:
     def _kit(self) -> Kit:
         member, cluster = self.job.member, self.cluster
         model, optimizer = cluster.prepare(self.model, self.optimizer)
+        # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
+        self.ema = Ema(self.model, member.train.ema) if member.train.ema is not None else None
         return Kit(
             model=model,
             optimizer=optimizer,
