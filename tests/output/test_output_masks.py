@@ -74,7 +74,9 @@ def test_a_folder_in_the_place_of_the_mask_is_refused_by_name_and_leaves_no_part
     (tmp_path / "sub" / "a.png").mkdir(parents=True)
     with pytest.raises(InputError) as caught:
         write_mask(tmp_path, "sub/a", labels(2), BINARY, None)
-    assert str(caught.value) == f"{tmp_path}/sub/a.png: no such file or folder; check the path"
+    assert str(caught.value) == (
+        f"{tmp_path}/sub/a.png: Is a directory: in the way of what is to be read or written; move it"
+    )
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["a.png"]
 
 

@@ -27,7 +27,7 @@ from maskwright.training.checkpoint import Checkpoints, State, load_optimizer, o
 from maskwright.training.cluster import Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.job import FoldJob, memory_explained
-from maskwright.training.loader import read_batches
+from maskwright.training.loader import Samples, read_batches
 from maskwright.training.loop import Kit, StepRecord, train_step
 from maskwright.training.losses.table import build_loss
 from maskwright.training.optim import build_optimizer
@@ -70,12 +70,12 @@ def fit_fold(job: FoldJob, folder: Path, reporter: Reporter, stop: Stop) -> None
         sweep_partials(folder)
     try:
         with memory_explained(job, folder):
-            _Training(job, folder, reporter if cluster.main else Silent(), stop, cluster).run()
+            Training(job, folder, reporter if cluster.main else Silent(), stop, cluster).run()
     finally:
         cluster.release()
 
 
-class _Training:
+class Training:
     """A training between two steps: what a state holds, and what it takes to go on."""
 
     def __init__(self, job: FoldJob, folder: Path, reporter: Reporter, stop: Stop, cluster: Cluster) -> None:
@@ -84,6 +84,7 @@ class _Training:
         check_share(train, cluster.size, str(folder))
         self.plan: Plan = make_plan(train, len(job.train_keys), job.seed)
         self.checkpoints = Checkpoints(folder, job.digest)
+        self.save_every, self.on_cpu = train.save_every, cluster.device.type == "cpu"
         self.step = self.saved = 0
         self.epoch_open = False
         self.loss_sum = 0.0
@@ -91,14 +92,15 @@ class _Training:
         self.sizes: dict[str, int] = {}
         self.pending: list[StepRecord] = []
         self.began = time.perf_counter()
-        self.model = self._build()
+        self.model = self.build()
         self.optimizer = build_optimizer(self.model, job.member.optimizer)
         self.kit = self._kit()
         self._restore()
         self.exam = self._exam()
         self.records = Records(folder, self.sizes) if cluster.main else None
 
-    def _build(self) -> SegModel:
+    def build(self) -> SegModel:
+        """Return the network with its first weights."""
         job, train = self.job, self.job.member.train
         torch.manual_seed(job.seed)
         bands = len(job.preprocess.bands)
@@ -168,7 +170,7 @@ class _Training:
         try:
             name = f"training {self.folder.parent.name}/{self.folder.name}"
             with self.reporter.task(name, self.plan.total, self.step) as tick:
-                self._steps(tick)
+                self._train(tick)
             if self.cluster.main:
                 self._finish()
         finally:
@@ -176,33 +178,33 @@ class _Training:
                 self.records.close()
         self.cluster.wait()
 
-    def _steps(self, tick: Tick) -> None:
-        train = self.job.member.train
-        deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size)
+    def _train(self, tick: Tick) -> None:
         if self.epoch_open:
             self._end_epoch()
-        batches = read_batches(self._samples(), deal, train.workers, pin=self.cluster.device.type == "cuda")
-        with closing(batches):
-            self._take_steps(batches, tick)
+        deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size)
+        workers, pin = self.job.member.train.workers, self.cluster.device.type == "cuda"
+        with closing(read_batches(self.samples(), deal, workers, pin=pin)) as batches:
+            while self.step < self.plan.total:
+                self.take_step(batches, tick)
 
-    def _take_steps(self, batches: Iterator[Batch], tick: Tick) -> None:
-        train = self.job.member.train
-        while self.step < self.plan.total:
-            self.pending.append(train_step(self.kit, batches, self.step))
-            self.step += 1
-            self.epoch_open = self.step % self.plan.steps_per_epoch == 0
-            due = train.save_every is not None and self.step % train.save_every == 0
-            asked = self.cluster.agree(self.stop.signal_number or 0)
-            if self.cluster.device.type == "cpu" or self.epoch_open or due or asked or len(self.pending) >= LOOK:
-                self._look(tick)
-            if asked:
-                self._interrupted(asked)
-            if self.epoch_open:
-                self._end_epoch()
-            elif due:
-                self._save()
+    def take_step(self, batches: Iterator[Batch], tick: Tick) -> None:
+        """Take one step and do what is due after it: log, validate, save, stop."""
+        self.pending.append(train_step(self.kit, batches, self.step))
+        self.step += 1
+        self.epoch_open = self.step % self.plan.steps_per_epoch == 0
+        due = self.save_every is not None and self.step % self.save_every == 0
+        asked = self.cluster.agree(self.stop.signal_number or 0)
+        if self.on_cpu or self.epoch_open or due or asked or len(self.pending) >= LOOK:
+            self._look(tick)
+        if asked:
+            self._interrupted(asked)
+        if self.epoch_open:
+            self._end_epoch()
+        elif due:
+            self._save()
 
-    def _samples(self) -> TrainSet:
+    def samples(self) -> Samples:
+        """Return what batches are read from, by (epoch, index)."""
         job, train = self.job, self.job.member.train
         return TrainSet(
             TrainSpec(
