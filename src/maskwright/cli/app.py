@@ -14,7 +14,6 @@ from maskwright.core.version import __version__
 
 app = typer.Typer(
     name="maskwright",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -125,7 +125,9 @@ def exit_code_for(error: BaseException) -> int:
         for fault in error.faults[:FAULTS_SHOWN]:
             complain(f"error: {fault}")
         if len(error.faults) > FAULTS_SHOWN:
-            complain(f"error: and {len(error.faults) - FAULTS_SHOWN} more faults; see maskwright inspect --json")
+            complain(
+                f"error: and {len(error.faults) - FAULTS_SHOWN} more faults; maskwright inspect --json lists them all"
+            )
         return error.exit_code
     if isinstance(error, MaskwrightError):
         stopped = error.exit_code > 128
@@ -134,7 +136,7 @@ def exit_code_for(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         complain("stopped: interrupted; run the same command again to go on")
         return 130
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
         complain("error: out of memory; lower batch_size, crop or predict.window")
         return EXIT_MEMORY
     if isinstance(error, OSError):

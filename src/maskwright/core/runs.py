@@ -29,7 +29,7 @@ Split = Literal["oof", "holdout", "test"]
 
 def is_main_process() -> bool:
     """Say whether this is the one process that writes (torchrun and accelerate set RANK)."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return os.environ.get("RANK", "0").strip() in ("", "0")
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,8 @@ class RunFolder:
             sweep_partials(self.root)
             yield
         finally:
-            os.close(handle)
             _unmake(path, made)
+            os.close(handle)
 
 
 def _unmake(lock: Path, made: list[Path]) -> None:

@@ -41,24 +41,23 @@ def decide(session: Session) -> None:
     inputs = decide_inputs(session)
     _need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
 
-    def make() -> None:
-        task, rows = session.recipe.task, session.fold_rows()
-        stores = stores_of(session, "oof")
-        oof = OutOfFold(stores, rows, truth_of(session, session.train_source), task, recipe_hash(session.recipe))
-        decision = choose(oof, task, session.recipe.decision, session.reporter, session.stop)
-        rows_scored = score_items(oof, decision, task, session.reporter, session.stop)
-        found = []
-        for split, source, keys in held_out_sets(session):
-            truth = truth_of(session, source)
-            stores = stores_of(session, split)
-            result, more = score_set(keys, stores, truth, decision, task, session.reporter, split, session.stop)
-            found.append(result)
-            rows_scored += more
-        write_items(session.run.items, rows_scored, task)
+    if session.fresh("decide", inputs, [session.run.decision, session.run.items, session.run.held_out], "decide"):
+        return
+    task, stop = session.recipe.task, session.stop
+    truth = truth_of(session, session.train_source)
+    oof = OutOfFold(stores_of(session, "oof"), session.fold_rows(), truth, task, recipe_hash(session.recipe))
+    decision = choose(oof, task, session.recipe.decision, session.reporter, stop)
+    rows = score_items(oof, decision, task, session.reporter, stop)
+    found = []
+    for split, source, keys in held_out_sets(session):
+        truth, stores = truth_of(session, source), stores_of(session, split)
+        result, more = score_set(keys, stores, truth, decision, task, session.reporter, split, stop)
+        found.append(result)
+        rows += more
+    with session.replacing("decide", inputs):
+        write_items(session.run.items, rows, task)
         write_json(session.run.held_out, [result.model_dump(mode="json") for result in found])
         write_decision(session.run.decision, decision)
-
-    session.once("decide", inputs, make, "decide")
 
 
 def held_out_sets(session: Session) -> list[tuple[Split, Source, tuple[str, ...]]]:
@@ -142,13 +141,32 @@ def export(session: Session) -> None:
     """Write masks and submissions below output/."""
     _need(session, ["decide"], "decide")
     inputs = export_inputs(session)
-    if session.run.check("export", inputs).changes:
+    if session.fresh("export", inputs, _export_files(session), "export"):
+        return
+    state = session.run.check("export", inputs)
+    if state.changes or not state.known:
+        session.run.forget("export")
         session.run.clear(session.run.output)
-    session.once("export", inputs, lambda: _export(session, inputs), "export")
-
-
-def _export(session: Session, inputs: dict[str, Any]) -> None:
     session.run.begin("export", inputs)
+    _export(session)
+    session.run.finish("export", inputs)
+
+
+def _export_files(session: Session) -> list[Path]:
+    """Return every file that export is to write."""
+    from maskwright.output.masks import mask_paths
+
+    files: list[Path] = []
+    for block in session.recipe.output:
+        if isinstance(block, MasksOutput):
+            folder, task = session.run.output / "masks", session.recipe.task
+            files += [path for target in targets(session) for path in mask_paths(folder, target.key, task)]
+        elif isinstance(block, RleCsvOutput):
+            files.append(session.run.output / block.file)
+    return files
+
+
+def _export(session: Session) -> None:
     decision = read_decision(session.run.decision)
     chosen = {target.key: target for target in targets(session)}
     for block in session.recipe.output:
@@ -193,16 +211,17 @@ def report(session: Session) -> None:
     _need(session, ["decide", "export"], "export")
     blocks = [block for block in session.recipe.output if isinstance(block, ReportOutput)]
     if not blocks:
+        session.run.forget("report")
+        session.run.report.unlink(missing_ok=True)  # an old page would tell of other scores
         session.reporter.say("report: the recipe asks for none")
         return
     inputs = {"report": blocks[0].model_dump(mode="json"), "export": digest(export_inputs(session))}
+    if session.fresh("report", inputs, [session.run.report], "report"):
+        return
+    from maskwright.workflows.story import write_report
 
-    def make() -> None:
-        from maskwright.workflows.story import write_report
-
+    with session.replacing("report", inputs):
         write_report(session, blocks[0])
-
-    session.once("report", inputs, make, "report")
 
 
 def tell(session: Session) -> None:

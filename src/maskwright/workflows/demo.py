@@ -23,6 +23,9 @@ def run_demo(out: Path, overrides: Sequence[str], reporter: Reporter) -> None:
     from maskwright.data.synthetic import write_scenes
 
     scenes = out / "scenes"
+    open_session(
+        "demo", [f"data.root={scenes}", "output.1.sample=null", *overrides], reporter, out=out
+    )  # or refuse now
     if not (scenes / "test" / "sample_submission.csv").exists():
         reporter.say(f"demo: rendering {TRAIN_SCENES + TEST_SCENES} synthetic scenes into {scenes}")
         write_scenes(scenes / "train", TRAIN_SCENES, SCENE_SIZE, seed=1)

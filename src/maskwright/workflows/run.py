@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from maskwright.core.errors import unknown
 from maskwright.workflows import deliver, stages
@@ -35,15 +37,27 @@ def run_stages(session: Session, names: Sequence[str], *, member: str | None = N
         session.chosen_members(member)
     with session.working():
         for name in names:
-            if not session.main and name not in ("inspect", "split", "train"):
-                return  # one process is enough for what follows training
             if name == "train":
-                stages.train(session, member, fold)
+                _meet()
+                with nullcontext() if session.main else session.stop.listening():
+                    stages.train(session, member, fold)
+            elif not session.main:
+                continue  # one process is enough for all but training
             elif name == "predict":
                 stages.predict(session, member)
             else:
                 _table()[name](session)
+            if session.main and (name not in ("inspect", "split") or not (session.run.root / "members").exists()):
+                session.keep_recipe()
             session.stop.check(f"stage {name} is finished")
+
+
+def _meet() -> None:
+    """Wait until all processes of a distributed training are here: by then the main one has written the folds."""
+    if int(os.environ.get("WORLD_SIZE") or "1") > 1:
+        from maskwright.training.cluster import Cluster
+
+        Cluster().from_main(0)
 
 
 def _table() -> dict[str, Callable[[Session], None]]:

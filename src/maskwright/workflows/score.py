@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.labels import Task, TaskKind, apply_value_map
@@ -39,21 +40,24 @@ def score_paths(
     """
     pairs = _join(predicted, truth)
     if kind == "multilabel":
-        return _score_multilabel(pairs, classes, ignore)
+        return _score_multilabel(pairs, classes, ignore, truth)
     if kind == "binary" and classes > 2:
         raise InputError(f"a binary task has 1 or 2 classes, got {classes}", where="--classes", fix="use multiclass")
     names = ("foreground",) if kind == "binary" else tuple(f"class {index}" for index in range(classes))
-    task = Task(kind=kind, classes=names, ignore=ignore)
+    task = _task(kind, names, ignore)
     total = Counts.zero(task.planes)
     for _, prediction_path, truth_path in pairs:
         label, valid = _read(truth_path, task)
-        answer, _ = _read(prediction_path, task)
+        answer = _read_answer(prediction_path, task)
         _same_shape(answer, label, prediction_path, truth_path)
         total = total + count(label, answer, valid, task)
+    _refuse_nothing(total, truth)
     return {"items": len(pairs), "task": kind, **summary(total, task.plane_names)}
 
 
-def _score_multilabel(pairs: list[tuple[str, Path, Path]], classes: int, ignore: int | None) -> dict[str, Any]:
+def _score_multilabel(
+    pairs: list[tuple[str, Path, Path]], classes: int, ignore: int | None, folder: Path
+) -> dict[str, Any]:
     names = sorted({Path(name).name for name, _, _ in pairs})
     if len(names) != classes:
         raise InputError(
@@ -61,17 +65,36 @@ def _score_multilabel(pairs: list[tuple[str, Path, Path]], classes: int, ignore:
             where="--classes",
             fix="lay masks out as <item>/<class>.png",
         )
-    plane = Task(kind="binary", classes=("present",), ignore=ignore)
+    plane = _task("binary", ("present",), ignore)
     totals = {name: Counts.zero(1) for name in names}
     for name, prediction_path, truth_path in pairs:
         label, valid = _read(truth_path, plane)
-        answer, _ = _read(prediction_path, plane)
+        answer = _read_answer(prediction_path, plane)
         _same_shape(answer, label, prediction_path, truth_path)
         totals[Path(name).name] += count(label, answer, valid, plane)
     parts = [totals[name] for name in names]
     joined = Counts(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("tp", "fp", "fn", "tn")))
+    _refuse_nothing(joined, folder)
     items = len({str(Path(name).parent) for name, _, _ in pairs})
     return {"items": items, "task": "multilabel", **summary(joined, tuple(names))}
+
+
+def _task(kind: TaskKind, names: tuple[str, ...], ignore: int | None) -> Task:
+    try:
+        return Task(kind=kind, classes=names, ignore=ignore)
+    except ValidationError as error:
+        reason = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
+        raise InputError(reason, where="--classes, --ignore", fix="give what the masks hold") from None
+
+
+def _refuse_nothing(total: Counts, truth: Path) -> None:
+    if not total.pixels.any():
+        raise InputError("no pixel counts: all are ignored", where=truth, fix="check --ignore")
+
+
+def _read_answer(path: Path, task: Task) -> NDArray[np.uint8]:
+    """Read a prediction: it must hold classes only, for an ignored value is no answer."""
+    return _read(path, task.model_copy(update={"ignore": None}))[0]
 
 
 def _read(path: Path, task: Task) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.core.errors import InputError, RecipeError, unknown
-from maskwright.core.files import read_json
-from maskwright.core.progress import Reporter
+from maskwright.core.files import inside, read_json, write_text
+from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe
-from maskwright.core.recipe.load import build, digest, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.load import build, digest, dump_resolved, merge_overrides, read_layers, to_plain
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
+from maskwright.core.version import __version__
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Source
@@ -87,32 +88,37 @@ class Session:
             raise unknown("member", member, names, "--member")
         return (member,)
 
-    def once(self, unit: str, inputs: dict[str, Any], make: Callable[[], None], label: str) -> bool:
-        """Make a cheap unit unless it is there already, made from the same inputs; say which.
-
-        Returns:
-            True if it was made now.
-        """
+    def fresh(self, unit: str, inputs: dict[str, Any], files: Sequence[Path], label: str) -> bool:
+        """Say whether a cheap unit is there, made from the same inputs and with all its files; tell the user."""
         state = self.run.check(unit, inputs)
-        if state.done:
+        if state.done and all(path.exists() for path in files):
             self.reporter.say(f"{label}: nothing to do")
-            return False
+            return True
         if state.changes:
             self.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
-        make()
-        if self.main:
-            self.run.finish(unit, inputs)
-        return True
+        return False
+
+    @contextmanager
+    def replacing(self, unit: str, inputs: dict[str, Any]) -> Iterator[None]:
+        """Write a unit's files inside: meanwhile the manifest knows nothing of it, so a kill leaves no half-truth."""
+        self.run.forget(unit)
+        yield
+        self.run.finish(unit, inputs)
+
+    def keep_recipe(self) -> None:
+        """Write the resolved recipe that the newest stage was made with."""
+        text = dump_resolved(self.recipe, __version__)
+        if not self.run.recipe.exists() or self.run.recipe.read_text(encoding="utf-8") != text:
+            write_text(self.run.recipe, text)
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Hold the run folder's lock (main process only) and listen for signals."""
-        with self.stop.listening():
-            if self.main:
-                with self.run.lock():
-                    yield
-            else:
-                yield
+        if not self.main:
+            yield
+            return
+        with self.stop.listening(), self.run.lock():
+            yield
 
 
 def open_session(
@@ -143,10 +149,16 @@ def open_session(
     if quick:
         checked = make_quick(checked)
     check_names(checked, path)
+    _check_files(checked, path)
     if out is None:
         inside_run = path.name == "recipe.yaml" and (path.parent / "manifest.json").exists()
         out = path.parent if inside_run else Path("runs") / checked.name
-    return Session(checked, path.parent, RunFolder(out), reporter, Stop(), redo)
+    run = RunFolder(out)
+    if run.recipe.exists() and not run.manifest.exists():
+        raise InputError(
+            "a recipe.yaml that no run wrote lies here and would be overwritten", where=out, fix="choose another --out"
+        )
+    return Session(checked, path.parent, run, reporter if is_main_process() else Silent(), Stop(), redo)
 
 
 def find_recipe(name: str) -> Path:
@@ -176,6 +188,8 @@ def make_quick(recipe: Recipe) -> Recipe:
     plain["name"] = f"{recipe.name[:58]}-quick"
     plain["data"]["limit"] = min(recipe.data.limit or 16, 16)
     plain["folds"]["count"] = 2
+    for output in plain["output"]:
+        output.pop("sample", None)  # it names all test items, and only some are predicted
     for member in plain["members"].values():
         train = member["train"]
         train.update(epochs=min(train["epochs"], 2), steps_per_epoch=3, batch_size=2, accumulate=1, workers=0)
@@ -199,6 +213,24 @@ def check_names(recipe: Recipe, path: Path) -> None:
         optim.check(member.optimizer, f"{where}.optimizer")
         schedule.check(member.schedule, f"{where}.schedule")
         augment.check(member.augment, f"{where}.augment")
+
+
+def _check_files(recipe: Recipe, path: Path) -> None:
+    """Refuse files that the recipe names and that are only read late, before anything is trained."""
+    for name, member in recipe.members.items():
+        weights = member.model.weights
+        if weights is not None and weights.endswith(".safetensors") and not (path.parent / weights).is_file():
+            raise RecipeError(
+                f"no such file: {weights}", where=f"{path}:members.{name}.model.weights", fix="check the path"
+            )
+    for index, output in enumerate(recipe.output):
+        sample = getattr(output, "sample", None)
+        if sample is None:
+            continue
+        where = f"{path}:output.{index}.sample"
+        file = inside(Path(recipe.data.root), sample, where)
+        if not file.is_file():
+            raise RecipeError(f"no such file: {file}", where=where, fix="check the path and data.root")
 
 
 def _listing(source: Source) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.core.errors import DataError, InputError
-from maskwright.core.files import write_json, write_text
-from maskwright.core.recipe.load import digest, dump_resolved, recipe_hash
+from maskwright.core.files import write_json
+from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
 from maskwright.data import audit, folds
@@ -36,29 +36,22 @@ def inspect(session: Session) -> None:
         ("train", session.train_source, session.run.fingerprint, inspect_inputs(session))
     ]
     if session.test_source is not None:
-        inputs = {
-            **inspect_inputs(session),
-            "data": {"test": session.plain["data"]["test"]},
-            "files": session.test_files,
-        }
+        test_block = {"test": session.plain["data"]["test"]}
+        inputs = {**inspect_inputs(session), "data": test_block, "files": session.test_files}
         sets.append(("test", session.test_source, session.run.fingerprint_test, inputs))
-    for name, source, path, inputs in sets:
-        _refuse_stale_training(session, f"inspect/{name}", inputs)
-        found: list[Fingerprint] = []
-
-        def make(source: Source = source, found: list[Fingerprint] = found, path: Path = path) -> None:
-            like = session.fingerprint() if path == session.run.fingerprint_test else None
-            found.append(audit.check(source, session.recipe.task, data, session.reporter, session.stop, like))
-            if session.main:
-                write_json(path, found[0].to_plain())
-                write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
-
-        if session.once(f"inspect/{name}", inputs, make, f"inspect {name}"):
-            for note in found[0].notes:
+    _refuse_stale_training(session, "inspect/train", sets[0][3])
+    found: dict[str, Fingerprint] = {}
+    for name, source, path, inputs in sets:  # both are looked at before anything is written
+        if not session.fresh(f"inspect/{name}", inputs, [path], f"inspect {name}"):
+            like = None if name == "train" else found.get("train") or session.fingerprint()
+            found[name] = audit.check(source, session.recipe.task, data, session.reporter, session.stop, like)
+    for name, _, path, inputs in sets:
+        if name in found:
+            with session.replacing(f"inspect/{name}", inputs):
+                write_json(path, found[name].to_plain())
+            for note in found[name].notes:
                 session.reporter.say(f"note: {note}")
-            session.reporter.say(f"inspect {name}: {len(found[0].items)} items, no faults")
-    if session.main and session.run.fingerprint.exists():
-        write_text(session.run.recipe, dump_resolved(session.recipe, __version__))
+            session.reporter.say(f"inspect {name}: {len(found[name].items)} items, no faults")
 
 
 def _join_or_tell_all(session: Session) -> None:
@@ -87,16 +80,14 @@ def split(session: Session) -> None:
     """Assign every labelled item to a fold, or to the hold-out, and write folds.csv."""
     inputs = split_inputs(session)
     _refuse_stale_training(session, "split", inputs)
-
-    def make() -> None:
-        rows = folds.assign(session.fingerprint(), session.recipe.folds)
-        if session.main:
-            folds.write_folds(session.run.folds, rows)
-        sizes = [sum(row.fold == fold for row in rows) for fold in range(session.recipe.folds.count)]
-        held = sum(row.fold < 0 for row in rows)
-        session.reporter.say(f"split: folds of {sizes} items" + (f", {held} held out of all" if held else ""))
-
-    session.once("split", inputs, make, "split")
+    if session.fresh("split", inputs, [session.run.folds], "split"):
+        return
+    rows = folds.assign(session.fingerprint(), session.recipe.folds)
+    with session.replacing("split", inputs):
+        folds.write_folds(session.run.folds, rows)
+    sizes = [sum(row.fold == fold for row in rows) for fold in range(session.recipe.folds.count)]
+    held = sum(row.fold < 0 for row in rows)
+    session.reporter.say(f"split: folds of {sizes} items" + (f", {held} held out of all" if held else ""))
 
 
 def split_inputs(session: Session) -> dict[str, Any]:
@@ -107,12 +98,12 @@ def split_inputs(session: Session) -> dict[str, Any]:
 def _refuse_stale_training(session: Session, unit: str, inputs: dict[str, Any]) -> None:
     """Refuse to pull the data or the folds from under finished training, unless redo was asked for."""
     state = session.run.check(unit, inputs)
-    if unit == "inspect/test" or not state.changes or session.redo or not (session.run.root / "members").exists():
+    if not state.changes or session.redo or not (session.run.root / "members").exists():
         return
     raise InputError(
         f"{'; '.join(state.changes[:4])}, but members were trained with the old",
         where=session.run.root,
-        fix="choose another --out, or train again with --redo",
+        fix="choose another --out, or train again: maskwright train --redo",
     )
 
 
@@ -134,9 +125,19 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
     return {
         "seed": session.recipe.seed,
         "members": {name: member},
+        "best_by": best_by(session, name),
         "data": {"normalize": session.recipe.data.normalize},
         "split": digest(split_inputs(session)),
     }
+
+
+def best_by(session: Session, name: str) -> str:
+    """Return the score that picks a fold's best weights.
+
+    It is the decision's only where those weights are asked for, so that otherwise another metric can be
+    decided on without training again.
+    """
+    return session.recipe.decision.metric if session.recipe.members[name].predict.weights == "best" else "iou"
 
 
 def _train_fold(session: Session, name: str, fold: int) -> None:
@@ -155,12 +156,10 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
             raise InputError(
                 f"{'; '.join(state.changes[:4])}, but {label[6:]} was trained with the old",
                 where=session.run.root,
-                fix="choose another --out, or train again with --redo",
+                fix="choose another --out, or train again: maskwright train --redo",
             )
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
-        if session.main:
-            session.run.forget(unit)
-            session.run.clear(folder)
+    _clear_unknown(session, unit, folder, known=state.known and not state.changes)
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
     job = FoldJob(
@@ -172,7 +171,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         preprocess=preprocess,
         max_pixels=session.recipe.data.max_pixels,
         seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
-        metric=session.recipe.decision.metric,
+        metric=best_by(session, name),
         recipe_dir=session.recipe_dir,
         facts={"member": name, "fold": fold, "recipe": recipe_hash(session.recipe), "maskwright": __version__},
     )
@@ -181,6 +180,20 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
     fit_fold(job, folder, session.reporter, session.stop)
     if session.main:
         session.run.finish(unit, inputs)
+
+
+def _clear_unknown(session: Session, unit: str, folder: Path, *, known: bool) -> None:
+    """Empty a fold's folder whose content was not made by this recipe; refuse where nobody asked for that."""
+    if known or not session.main or not folder.exists():
+        return
+    if not session.redo:
+        raise InputError(
+            "holds a training that the manifest does not know",
+            where=folder,
+            fix="move it away, or train again: maskwright train --redo",
+        )
+    session.run.forget(unit)  # first, so that a kill in between leaves an unknown folder and never a false 'done'
+    session.run.clear(folder)
 
 
 def predict(session: Session, member: str | None = None) -> None:
@@ -203,6 +216,8 @@ def predict_inputs(session: Session, name: str) -> dict[str, Any]:
 def _predict_member(session: Session, name: str) -> None:
     unit, label, inputs = f"predict/{name}", f"predict {name}", predict_inputs(session, name)
     state = session.run.check(unit, inputs)
+    if not session.run.folds.exists():
+        raise InputError("nothing is trained yet", where=session.run.root, fix="run maskwright train first")
     wanted = _splits(session)
     lost = sum(not store_of(session, name, split).has(key) for split, _, _, keys in wanted for key in keys)
     if state.done and not lost:
@@ -219,6 +234,8 @@ def _predict_member(session: Session, name: str) -> None:
         )
     if state.changes:
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
+    if state.changes or not state.known:
+        session.run.forget(unit)
         session.run.clear(session.run.probabilities(name, "oof").parent)
     session.run.begin(unit, inputs)
     for split, fold_list, source, keys in wanted:

@@ -108,8 +108,13 @@ def _data(print_: Fingerprint, session: Session) -> told.DataFacts:
         pixels=sum(item.height * item.width for item in print_.items),
         mean=print_.mean,
         std=print_.std,
-        notes=(*session.train_source.notes, *print_.notes),
+        notes=tuple(_portable(note, session) for note in (*session.train_source.notes, *print_.notes)),
     )
+
+
+def _portable(note: str, session: Session) -> str:
+    """Take the way to the data out of a note, so that no path of one machine stays in the run folder."""
+    return note.replace(f"{session.recipe.data.root.rstrip('/')}/", "")
 
 
 def _folds(
@@ -196,6 +201,7 @@ def _cases(
 def _case(session: Session, decision: Decision, row: ItemRow) -> told.Case:
     source = session.train_source if row.split != "test" else session.test_source
     assert source is not None, row
+    session.stop.check("the report is not written yet, all else is")
     item = read_item(source, row.key, session.recipe.task, session.recipe.data.max_pixels)
     predicted = label_of(session, decision, Target(row.key, SPLITS[row.split]))
     note = f"fold {row.fold}" if row.split == "oof" else HELD_OUT[row.split]
@@ -246,7 +252,7 @@ def _provenance(session: Session) -> told.Provenance:
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
         version=__version__,
         machine=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        command=f"maskwright report {session.recipe.name}",
+        command="maskwright run recipe.yaml data.root=PATH",
         recipe=recipe,
         recipe_hash=recipe_hash(session.recipe),
         files=tuple(told.FileFact(path, what) for path, what in files),

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Member
 
 ValueMap = dict[int, int | Literal["ignore"]]
+
+
+def _below_root(name: str | None) -> str | None:
+    if name is not None and (name.startswith(("/", "~")) or "\\" in name or ".." in name.split("/")):
+        raise ValueError(f"'{name}' must lie below data.root; set data.root, and give names below it")
+    return name
+
+
+Below = Annotated[str, AfterValidator(_below_root)]
+"""A path below data.root, so that a run folder names no machine's paths."""
 
 
 class FolderSource(Block):
@@ -20,9 +30,9 @@ class FolderSource(Block):
     """
 
     format: Literal["folder"] = "folder"
-    images: str
+    images: Below
     """Folder of images, below data.root."""
-    masks: str | None = None
+    masks: Below | None = None
     """Folder of index masks, below data.root; None: unlabelled."""
     image_suffix: str = ""
     """End of an image's stem that is not part of the key, e.g. _img."""
@@ -38,9 +48,9 @@ class RleCsvSource(Block):
     """Images in a folder and run lengths in a CSV file, joined by key."""
 
     format: Literal["rle_csv"] = "rle_csv"
-    images: str
+    images: Below
     """Folder of images, below data.root."""
-    table: str
+    table: Below
     """CSV file, below data.root."""
     key_column: str = "ImageId"
     """Column with the image's name, with or without suffix."""
@@ -148,7 +158,7 @@ class RleCsvOutput(Block):
     """instance: a row for every connected piece."""
     empty: str = ""
     """Text for a mask without pixels."""
-    sample: str | None = None
+    sample: Below | None = None
     """Sample submission below data.root; header, ids and order are checked against it."""
 
 
@@ -228,6 +238,8 @@ def contradictions(recipe: Recipe) -> list[str]:
         found.append("data.train.masks is missing; name the folder of index masks")
     for index, output in enumerate(recipe.output):
         found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
+    if sum(isinstance(output, MasksOutput) for output in recipe.output) > 1:
+        found.append("output: two masks entries write the same folder; keep one")
     if len({output.file for output in recipe.output if isinstance(output, RleCsvOutput)}) < sum(
         isinstance(output, RleCsvOutput) for output in recipe.output
     ):
@@ -254,7 +266,7 @@ def _output_clashes(output: Output, task: Task) -> list[str]:
             return [f"rle_csv with rows: instance is for binary tasks; the task is {task.kind}"]
         if output.key_column == output.rle_column or output.class_column in (output.key_column, output.rle_column):
             return ["the columns must have different names"]
-        if "/" in output.file or "\\" in output.file or output.file in ("", ".", ".."):
+        if "/" in output.file or "\\" in output.file or output.file in ("", ".", "..", "masks"):
             return [f"file: '{output.file}' must be a plain file name"]
     if isinstance(output, MasksOutput) and output.values is not None:
         if task.kind == "multilabel":

@@ -60,14 +60,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise from_os_error(error, path) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"not UTF-8 text ({error.reason})", where=path, fix="give a YAML recipe") from None
+    except ValueError as error:
+        raise RecipeError(f"not readable as UTF-8 text ({error})", where=path, fix="give a YAML recipe") from None
     try:
         data = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = str(getattr(error, "problem", None) or error)
+        problem = str(getattr(error, "problem", None) or error)[:200]
         raise RecipeError(f"not valid YAML: {problem}", where=where, fix="mend the line") from None
     if not isinstance(data, dict):
         raise RecipeError(f"a recipe is a mapping, got {type(data).__name__}", where=path, fix="write key: value lines")
@@ -92,7 +92,7 @@ def merge_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
             raise RecipeError(f"'{text}' is no override", where="command line", fix="write key.key=value")
         try:
             value = YAML(typ="safe", pure=True).load(raw) if raw.strip() else None
-        except YAMLError:
+        except (YAMLError, ValueError, RecursionError):
             value = raw
         result = _set(result, dotted.split("."), value, text)
     return result

@@ -11,6 +11,7 @@ from maskwright.core.recipe.base import Block
 
 Size = Annotated[int, Field(ge=1, le=65536)]
 Whole = Literal["whole"]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(Block):
@@ -40,7 +41,7 @@ class Optimizer(Block):
     """Decoupled weight decay."""
     decay_norms: bool = False
     """Whether norms and biases decay too."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Adam's running-average factors."""
 
 
