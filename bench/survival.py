@@ -77,7 +77,10 @@ def kill_ten(folder: Path, whole: float) -> None:
     plans: list[tuple[str, Callable[[subprocess.Popen[str]], None]]] = []
     plans += [("at a random moment", lambda child: wait(child, 4 + rng.random() * whole / 4))] * 4
     plans += [
-        ("inside a checkpoint write", lambda child: until(child, lambda: list(out.rglob("state/.*.partial"))))
+        (
+            "inside a checkpoint write",
+            lambda child: until(child, lambda: list(out.rglob(f"state/.*.{child.pid}.partial"))),
+        )
     ] * 3
     plans += [("in prediction", lambda child: until(child, lambda: in_prediction(out, rng.randint(1, 20))))] * 3
     for turn, (name, moment) in enumerate(plans):
@@ -117,7 +120,7 @@ def live(folder: Path, name: str, *, slow: bool = False, elsewhere: bool = False
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "TMPDIR": temporary, "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "TMPDIR": temporary, "OMP_NUM_THREADS": "1"},
     )
 
 
