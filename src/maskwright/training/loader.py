@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
@@ -20,6 +22,10 @@ from maskwright.data.dataset import Batch, Sample, collate, worker_init
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h: a signal for this process when its parent ends."""
+
+
+_WORKERS: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Processes of all loaders that were begun, for the case that an error kept one from being closed."""
 
 
 class Samples(Protocol):
@@ -59,10 +65,19 @@ def read_batches(
         # Python >= 3.12 warns of forking with threads; workers take no lock that a thread of ours may hold
         warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         loaded = iter(loader)
+    _WORKERS.update(getattr(loaded, "_workers", ()))
     for batch in loaded:
         if isinstance(batch, MaskwrightError):
             raise batch
         yield batch
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Kill what is left of our workers before multiprocessing waits for them at exit: they ignore its SIGTERM."""
+    for worker in list(_WORKERS):
+        if worker.is_alive():
+            worker.kill()
 
 
 class _Guarded(Dataset[Any]):
