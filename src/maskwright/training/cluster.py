@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+ALONE: AbstractContextManager[None] = nullcontext()
+
 
 class Cluster:
     """This process's place among those that train together; one process is a cluster of one."""
@@ -36,15 +38,15 @@ class Cluster:
         """Whether this is the one process that writes files."""
         return self.rank == 0
 
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, torch.optim.Optimizer]:
-        """Put model and optimiser on the device and make gradients common to all processes."""
-        prepared: tuple[nn.Module, torch.optim.Optimizer] = self._accelerator.prepare(model, optimizer)
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Put a model on the device and make its gradients common to all processes."""
+        prepared: nn.Module = self._accelerator.prepare(model)
         return prepared
 
     def no_sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         """Keep gradients to this process while batches are accumulated; the last one shares them."""
         if last or self.size == 1:
-            return nullcontext()
+            return ALONE
         held: AbstractContextManager[None] = self._accelerator.no_sync(model)
         return held
 

@@ -141,12 +141,15 @@ class Training:
 
     def _kit(self) -> Kit:
         member, cluster = self.job.member, self.cluster
-        model, optimizer = cluster.prepare(self.model, self.optimizer)
+        # the optimiser stays bare: accelerate's wrapper is for loss scaling, which bf16 needs none of, and costs
+        # as much as a step of a tiny model (measured, bench loop)
+        model = cluster.prepare(self.model)
         # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
         self.ema = Ema(self.model, member.train.ema) if member.train.ema is not None else None
         return Kit(
             model=model,
-            optimizer=optimizer,
+            optimizer=self.optimizer,
+            parameters=tuple(parameter for group in self.optimizer.param_groups for parameter in group["params"]),
             loss=build_loss(member.loss, self.job.task, cluster.pool if cluster.size > 1 else None),
             multiplier=build_schedule(member.schedule, self.plan.total),
             ema=self.ema,

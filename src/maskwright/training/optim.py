@@ -35,19 +35,18 @@ def build_optimizer(model: SegModel, block: Optimizer, where: str = "optimizer")
 
 
 def groups(model: SegModel, block: Optimizer) -> Groups:
-    """Deal the trainable parameters into at most four groups: encoder or not, decayed or not."""
+    """Deal the trainable parameters into groups of equal rate and decay, at most four."""
     encoder = {id(parameter) for parameter in model.encoder_parameters()}
-    dealt: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    dealt: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            decays = block.decay_norms or not is_plain(name, parameter)
-            dealt.setdefault((id(parameter) in encoder, decays), []).append(parameter)
-    made: Groups = []
-    for (in_encoder, decays), parameters in dealt.items():
-        peak = block.lr * (block.encoder_lr if in_encoder else 1.0)
-        decay = block.weight_decay if decays else 0.0
-        made.append({"params": parameters, "lr": peak, "peak": peak, "weight_decay": decay})
-    return made
+            peak = block.lr * (block.encoder_lr if id(parameter) in encoder else 1.0)
+            decay = block.weight_decay if block.decay_norms or not is_plain(name, parameter) else 0.0
+            dealt.setdefault((peak, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": peak, "peak": peak, "weight_decay": decay}
+        for (peak, decay), parameters in dealt.items()
+    ]
 
 
 def is_plain(name: str, parameter: nn.Parameter) -> bool:

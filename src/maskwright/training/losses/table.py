@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.labels import Task, TaskKind
-from maskwright.training.losses.terms import BinaryCrossEntropy, CrossEntropy, Dice, Pixels, Term
+from maskwright.training.losses.terms import BinaryCrossEntropy, CrossEntropy, Dice, Pixels, Sums, Term
 
 Pool = Callable[[Tensor], Tensor]
 """From this process's sums to those of all processes, with this process's gradient."""
@@ -48,11 +48,13 @@ class Loss:
         """
         pixels = self._pixels(logits, label, valid)
         sums = [term.sums(pixels) for _, term in self.terms]
-        total = torch.cat(sums)
-        pooled = self.pool(total) if self.pool is not None else total
-        parts = torch.split(pooled, [len(part) for part in sums])
-        values = [weight * term.value(part) for (weight, term), part in zip(self.terms, parts, strict=True)]
-        return torch.stack(values).sum()
+        if self.pool is not None:
+            sums = _pooled(sums, self.pool, logits.device)
+        values = [
+            term.value(part) if weight == 1 else weight * term.value(part)
+            for (weight, term), part in zip(self.terms, sums, strict=True)
+        ]
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
 
     def _pixels(self, logits: Tensor, label: Tensor, valid: Tensor) -> Pixels:
         whole = bool(valid.all()) if valid.device.type == "cpu" else False  # elsewhere looking would wait for it
@@ -64,7 +66,15 @@ class Loss:
         else:
             planes = label.unsqueeze(1) if label.ndim == 3 else label
             label = planes.float()
-        return Pixels(logits, label, valid.float())
+        return Pixels(logits, label, None if whole else valid.float())
+
+
+def _pooled(sums: list[Sums], pool: Pool, device: torch.device) -> list[Sums]:
+    """Add the sums of all terms up over processes in one go."""
+    tensors = [torch.as_tensor(part, device=device) for parts in sums for part in parts]
+    pooled = torch.split(pool(torch.cat([part.reshape(-1) for part in tensors])), [part.numel() for part in tensors])
+    shaped = iter([part.view_as(like) for part, like in zip(pooled, tensors, strict=True)])
+    return [tuple(next(shaped) for _ in parts) for parts in sums]
 
 
 def check(names: Mapping[str, float], task: Task, where: str) -> None:
