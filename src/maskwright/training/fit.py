@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -69,7 +69,7 @@ def fit_fold(job: FoldJob, folder: Path, reporter: Reporter, stop: Stop) -> None
     if cluster.main:
         sweep_partials(folder)
     try:
-        with memory_explained(job, folder):
+        with memory_explained(job, folder), _repeatable(cluster.device):
             Training(job, folder, reporter if cluster.main else Silent(), stop, cluster).run()
     finally:
         cluster.release()
@@ -141,8 +141,8 @@ class Training:
 
     def _kit(self) -> Kit:
         member, cluster = self.job.member, self.cluster
-        # the optimiser stays bare: accelerate's wrapper is for loss scaling, which bf16 needs none of, and costs
-        # as much as a step of a tiny model (measured, bench loop)
+        # the optimiser stays bare: accelerate's wrapper serves loss scaling, which bf16 does not need, and takes its
+        # time in every step
         model = cluster.prepare(self.model)
         # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
         self.ema = Ema(self.model, member.train.ema) if member.train.ema is not None else None
@@ -331,3 +331,19 @@ class Training:
             save_weights(self.folder / BEST, self._weights(), self._facts())
         write_json(self.folder / DONE, {"step": self.step, "metric": self.job.metric, "best": self.best or None})
         shutil.rmtree(self.folder / "state", ignore_errors=True)
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Choose operations that give the same bits each time, where that costs nothing: on the CPU."""
+    filling: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = filling.fill_uninitialized_memory
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        filling.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        filling.fill_uninitialized_memory = fill
