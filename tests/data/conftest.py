@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data_helpers import picture, save
 
-from maskwright.core.recipe.blocks import FolderSource
+from maskwright.core.recipe.sources import FolderSource
 
 
 @pytest.fixture

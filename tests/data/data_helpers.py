@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import Data, FolderSource
+from maskwright.core.recipe.blocks import Data
+from maskwright.core.recipe.sources import FolderSource
 
 BINARY = Task(kind="binary", classes=("roof",))
 SCENES = Task(kind="multiclass", classes=("background", "road", "car"), ignore=255)

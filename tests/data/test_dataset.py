@@ -10,7 +10,7 @@ from data_helpers import BINARY, PLANES, SCENES, picture, save
 from torch.utils.data import DataLoader
 
 from maskwright.core.errors import InputError
-from maskwright.core.recipe.blocks import FolderSource, RleCsvSource
+from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.data.dataset import Preprocess, Sample, TrainSet, TrainSpec, ValidSet, collate, read_item, worker_init
 from maskwright.data.items import Item, ItemCache
 from maskwright.data.sampling import order

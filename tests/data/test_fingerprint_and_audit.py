@@ -13,7 +13,7 @@ from test_rasters import write_tiff
 
 from maskwright.core.errors import DataError, InputError, Interrupted
 from maskwright.core.progress import Silent
-from maskwright.core.recipe.blocks import FolderSource, RleCsvSource
+from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.core.stop import Stop
 from maskwright.data import audit
 from maskwright.data.fingerprint import Fingerprint, take

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.errors import DataError, InputError
-from maskwright.core.recipe.blocks import FolderSource
+from maskwright.core.recipe.sources import FolderSource
 from maskwright.data.sources.base import limit_keys, limited
 from maskwright.data.sources.open import join_source, open_source
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from maskwright.core import rle
 from maskwright.core.errors import DataError, InputError
-from maskwright.core.recipe.blocks import RleCsvSource
+from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.data.sources.open import open_source
 
 SHAPE = (12, 16)

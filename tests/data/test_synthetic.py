@@ -9,7 +9,7 @@ from PIL import Image
 
 from maskwright.core.labels import Task
 from maskwright.core.progress import Silent
-from maskwright.core.recipe.blocks import FolderSource, RleCsvSource
+from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.data import audit
 from maskwright.data.sources.open import open_source
 from maskwright.data.synthetic import BUILDING, CLASSES, render, write_scenes

@@ -165,8 +165,8 @@ def test_a_truncated_image_is_refused_by_name(job, store, make_model):
 
 def test_a_real_source_and_a_real_network_go_all_the_way(tmp_path):
     from maskwright.core.labels import Task
-    from maskwright.core.recipe.blocks import FolderSource
     from maskwright.core.recipe.members import Model, Predict
+    from maskwright.core.recipe.sources import FolderSource
     from maskwright.data.preprocess import Preprocess
     from maskwright.data.sources.open import open_source
     from maskwright.inference.predict import PredictJob

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import FolderSource
 from maskwright.core.recipe.members import Member, Model, Train
+from maskwright.core.recipe.sources import FolderSource
 from maskwright.data.dataset import Preprocess
 from maskwright.data.sources.open import open_source
 from maskwright.training.fit import FoldJob

@@ -8,7 +8,8 @@ from pathlib import Path
 from maskwright.core.errors import DataError
 from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
-from maskwright.core.recipe.blocks import Data, FolderSource, RleCsvSource
+from maskwright.core.recipe.blocks import Data
+from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.core.stop import Stop
 from maskwright.data.fingerprint import Fingerprint, take
 from maskwright.data.sources.base import Source
@@ -49,9 +50,7 @@ def check(
     return fingerprint
 
 
-def all_faults(
-    block: FolderSource | RleCsvSource, task: Task, data: Data, reporter: Reporter, stop: Stop | None = None
-) -> list[str]:
+def all_faults(block: SourceUnion, task: Task, data: Data, reporter: Reporter, stop: Stop | None = None) -> list[str]:
     """Return the faults of the join and of all that joins, so that one run names both.
 
     Args:

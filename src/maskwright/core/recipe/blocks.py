@@ -4,73 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Member
-
-ValueMap = dict[int, int | Literal["ignore"]]
-
-
-def _below_root(name: str | None) -> str | None:
-    if name is not None and (name.startswith(("/", "~")) or "\\" in name or ".." in name.split("/")):
-        raise ValueError(f"'{name}' must lie below data.root; set data.root, and give names below it")
-    return name
-
-
-Below = Annotated[str, AfterValidator(_below_root)]
-"""A path below data.root, so that a run folder names no machine's paths."""
-
-
-class FolderSource(Block):
-    """Images in a folder; masks, if any, in another, one single-channel index image for each key.
-
-    The key is the path below `images` without its suffix (and without `image_suffix`).
-    """
-
-    format: Literal["folder"] = "folder"
-    images: Below
-    """Folder of images, below data.root."""
-    masks: Below | None = None
-    """Folder of index masks, below data.root; None: unlabelled."""
-    image_suffix: str = ""
-    """End of an image's stem that is not part of the key, e.g. _img."""
-    mask_suffix: str = ""
-    """End of a mask's stem that is not part of the key, e.g. _mask."""
-    values: ValueMap | None = None
-    """Raw mask value -> class id or ignore, e.g. {0: 0, 255: 1}; None: raw values are class ids."""
-    missing_mask: Literal["refuse", "background"] = "refuse"
-    """What an image without a mask means."""
-
-
-class RleCsvSource(Block):
-    """Images in a folder and run lengths in a CSV file, joined by key."""
-
-    format: Literal["rle_csv"] = "rle_csv"
-    images: Below
-    """Folder of images, below data.root."""
-    table: Below
-    """CSV file, below data.root."""
-    key_column: str = "ImageId"
-    """Column with the image's name, with or without suffix."""
-    rle_column: str = "EncodedPixels"
-    """Column with `start length start length ...`."""
-    class_column: str | None = None
-    """Column with the class name or id: one row per image and class. Needed unless the task is binary."""
-    order: Literal["row", "column"] | None = None
-    """row: left to right, then down; column: top to bottom, then right (Kaggle). None: guessed, and printed."""
-    base: Literal[0, 1] = 1
-    """Number of the first pixel."""
-    rows: Literal["image", "instance"] = "image"
-    """image: one row per image, a second one is a fault; instance: rows of one image are joined."""
-    empty: tuple[str, ...] = ("", "-1")
-    """Texts that stand for a mask without pixels."""
-    missing_mask: Literal["refuse", "background"] = "refuse"
-    """What an image without a row means."""
-
-
-Source = Annotated[FolderSource | RleCsvSource, Field(discriminator="format")]
+from maskwright.core.recipe.sources import Below, FolderSource, RleCsvSource, Source
 
 
 class Data(Block):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,15 @@ class Source(Protocol):
     def label_path(self, key: str) -> Path | None:
         """Return the file an item's label comes from; None if it has none."""
 
+    def attributes(self, key: str) -> Mapping[str, str]:
+        """Return what else is known of an item, by name: columns of a table, fields of a JSON file."""
+
+    def weight(self, key: str) -> float:
+        """Return how often an item is drawn in training, relative to others."""
+
+    def scored(self, key: str) -> bool:
+        """Whether an item may be held out and scored; False for items that only ever train."""
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item.
 
@@ -52,6 +61,25 @@ class Source(Protocol):
         Raises:
             InputError: the label cannot be read, has another size, or holds undeclared values.
         """
+
+
+class Defaults:
+    """What most sources answer: nothing else is known, all items weigh alike, and all are scored."""
+
+    def attributes(self, key: str) -> Mapping[str, str]:
+        """Return what else is known of an item."""
+        del key
+        return {}
+
+    def weight(self, key: str) -> float:
+        """Return how often an item is drawn, relative to others."""
+        del key
+        return 1.0
+
+    def scored(self, key: str) -> bool:
+        """Whether an item may be held out and scored."""
+        del key
+        return True
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,18 @@ class Limited:
     def label_path(self, key: str) -> Path | None:
         """Return the file an item's label comes from; None if it has none."""
         return self.whole.label_path(key)
+
+    def attributes(self, key: str) -> Mapping[str, str]:
+        """Return what else is known of an item."""
+        return self.whole.attributes(key)
+
+    def weight(self, key: str) -> float:
+        """Return how often an item is drawn, relative to others."""
+        return self.whole.weight(key)
+
+    def scored(self, key: str) -> bool:
+        """Whether an item may be held out and scored."""
+        return self.whole.scored(key)
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item, as the whole source does."""

@@ -12,14 +12,14 @@ import numpy as np
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, apply_value_map
-from maskwright.core.recipe.blocks import FolderSource, ValueMap
+from maskwright.core.recipe.sources import FolderSource, ValueMap
 from maskwright.data.rasters import read_mask_and_nodata
-from maskwright.data.sources.base import Label, Valid
+from maskwright.data.sources.base import Defaults, Label, Valid
 from maskwright.data.sources.listing import Listing, list_images
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Defaults):
     """Items of a folder source."""
 
     keys: tuple[str, ...]

@@ -8,14 +8,14 @@ from typing import Any
 
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import FolderSource, RleCsvSource
+from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.data.sources import folder, rle_csv
 from maskwright.data.sources.base import Source, limit_keys, limited
 
 __all__ = ["join_source", "limit_keys", "limited", "open_source"]
 
 
-def open_source(block: FolderSource | RleCsvSource, root: Path, task: Task) -> Source:
+def open_source(block: SourceUnion, root: Path, task: Task) -> Source:
     """Find the items of a source and join images and labels by key; no pixel is decoded.
 
     Args:
@@ -33,7 +33,7 @@ def open_source(block: FolderSource | RleCsvSource, root: Path, task: Task) -> S
     return source
 
 
-def join_source(block: FolderSource | RleCsvSource, root: Path, task: Task) -> tuple[Source | None, list[str]]:
+def join_source(block: SourceUnion, root: Path, task: Task) -> tuple[Source | None, list[str]]:
     """Join as open_source does, and return what joins beside the faults; None if nothing could be opened."""
     try:
         return SOURCES[block.format](block, root, task)

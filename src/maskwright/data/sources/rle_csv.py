@@ -17,9 +17,9 @@ from maskwright.core.errors import DataError, InputError, from_os_error, near
 from maskwright.core.files import inside
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, looks_background
-from maskwright.core.recipe.blocks import RleCsvSource
+from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.data.rasters import SUFFIXES, read_header, read_image
-from maskwright.data.sources.base import Label, Valid
+from maskwright.data.sources.base import Defaults, Label, Valid
 from maskwright.data.sources.listing import Listing, list_images
 
 FIELD_LIMIT = 1 << 30
@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RleCsv:
+class RleCsv(Defaults):
     """Items of a run-length table. The texts are kept, pixels are painted when asked for."""
 
     keys: tuple[str, ...]
