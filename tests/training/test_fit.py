@@ -150,8 +150,8 @@ def test_another_number_of_threads_is_warned_of(fold, make_job, monkeypatch):
 def test_a_loss_that_is_no_number_stops_naming_step_and_items_and_keeps_the_state(fold, make_job, monkeypatch):
     real = fit_module.build_loss
 
-    def spoilt(*given):
-        loss, calls = real(*given), []
+    def spoilt(*given, **more):
+        loss, calls = real(*given, **more), []
 
         def call(*batch):
             calls.append(1)

@@ -150,7 +150,12 @@ class Training:
             model=model,
             optimizer=self.optimizer,
             parameters=tuple(parameter for group in self.optimizer.param_groups for parameter in group["params"]),
-            loss=build_loss(member.loss, self.job.task, cluster.pool if cluster.size > 1 else None),
+            loss=build_loss(
+                member.loss,
+                self.job.task,
+                cluster.pool if cluster.size > 1 else None,
+                frequency=self.job.frequency,
+            ),
             multiplier=build_schedule(member.schedule, self.plan.total),
             ema=self.ema,
             cluster=cluster,

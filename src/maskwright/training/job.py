@@ -16,6 +16,7 @@ from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
 from maskwright.data.dataset import Preprocess
 from maskwright.data.sources.base import Source
+from maskwright.training.losses.options import Frequency
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class FoldJob:
     seed: int
     metric: str
     """A name from scoring/scores.py; decides which weights are the best."""
+    frequency: Frequency | None = None
+    """How often classes occur in the training items, for losses whose class weights follow from it."""
     recipe_dir: Path | None = None
     """Folder that a local weights file is relative to."""
     facts: Mapping[str, Any] = field(default_factory=dict)

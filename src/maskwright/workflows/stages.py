@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import write_json
@@ -12,10 +12,14 @@ from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
 from maskwright.data import audit, folds
+from maskwright.data.findings import refuse
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source
 from maskwright.inference.store import Store
 from maskwright.workflows.session import Session
+
+if TYPE_CHECKING:
+    from maskwright.training.losses.options import Frequency
 
 AUDITED = ("train", "bands", "divide", "max_pixels", "limit")
 """Keys of data that the fingerprint of the labelled items depends on."""
@@ -63,7 +67,8 @@ def _join_or_tell_all(session: Session) -> None:
         faults = audit.all_faults(data.train, session.recipe.task, data, session.reporter, session.stop)
         if data.test is not None:
             faults += audit.all_faults(data.test, session.recipe.task, data, session.reporter, session.stop)
-        raise DataError(list(dict.fromkeys(faults))) from None
+        refuse(faults)
+        raise
 
 
 def inspect_inputs(session: Session) -> dict[str, Any]:
@@ -172,6 +177,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         max_pixels=session.recipe.data.max_pixels,
         seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
         metric=best_by(session, name),
+        frequency=_frequency(session, print_, fold),
         recipe_dir=session.recipe_dir,
         facts={"member": name, "fold": fold, "recipe": recipe_hash(session.recipe), "maskwright": __version__},
     )
@@ -180,6 +186,22 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
     fit_fold(job, folder, session.reporter, session.stop)
     if session.main:
         session.run.finish(unit, inputs)
+
+
+def _frequency(session: Session, print_: Fingerprint, fold: int) -> Frequency:
+    """Count how often classes occur in what a fold is trained on."""
+    from maskwright.training.losses.options import Frequency
+
+    keys = {row.key for row in session.fold_rows() if row.fold not in (fold, -1)}
+    records = [record for record in print_.items if record.key in keys]
+    columns = list(zip(*(record.pixels for record in records), strict=True))
+    if session.recipe.task.kind == "binary":
+        columns = columns[1:]
+    return Frequency(
+        pixels=tuple(sum(column) for column in columns),
+        images=tuple(sum(count > 0 for count in column) for column in columns),
+        total=sum(record.valid for record in records),
+    )
 
 
 def _clear_unknown(session: Session, unit: str, folder: Path, *, known: bool) -> None:

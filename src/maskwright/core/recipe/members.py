@@ -143,8 +143,9 @@ class Member(Block):
     """The network."""
     augment: tuple[dict[str, dict[str, Any]], ...] = ({"hflip": {}}, {"vflip": {}})
     """Names from data/augment.py in order, each with its parameters: [hflip, {rotate: {limit: 20}}]."""
-    loss: dict[str, float] = Field(default_factory=dict)
-    """Loss name -> weight; empty: what suits the task (see training/losses)."""
+    loss: dict[str, float | dict[str, Any]] = Field(default_factory=dict)
+    """Loss name -> weight, or weight and settings, e.g. {dice: 1, focal: {weight: 0.5, gamma: 2}}; empty: what
+    suits the task (see training/losses)."""
     optimizer: Optimizer = Optimizer()
     """How weights move."""
     schedule: Schedule = Schedule()
@@ -163,9 +164,9 @@ class Member(Block):
 
     @field_validator("loss")
     @classmethod
-    def _finite(cls, loss: dict[str, float]) -> dict[str, float]:
+    def _finite(cls, loss: dict[str, float | dict[str, Any]]) -> dict[str, float | dict[str, Any]]:
         for name, weight in loss.items():
-            if not weight > 0:
+            if isinstance(weight, float) and not weight > 0:
                 raise ValueError(f"weight of loss '{name}' must be above 0, got {weight}; leave the loss out instead")
         return loss
 

@@ -1,16 +1,20 @@
-"""THE table of losses (a new loss: a term in terms.py, a row here) and weighted sums without ignored pixels."""
+"""THE table of losses (a new loss: a term beside, a row here) and weighted sums without ignored pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.labels import Task, TaskKind
-from maskwright.training.losses.terms import BinaryCrossEntropy, CrossEntropy, Dice, Pixels, Sums, Term
+from maskwright.training.losses import options
+from maskwright.training.losses.options import Frequency, Options
+from maskwright.training.losses.terms import Pixels, Sums, Term
 
 Pool = Callable[[Tensor], Tensor]
 """From this process's sums to those of all processes, with this process's gradient."""
@@ -18,9 +22,10 @@ Pool = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Kind:
-    """What the table holds for a name: how to make the term, and for which tasks."""
+    """What the table holds for a name: its settings, and the tasks it fits."""
 
-    make: Callable[[Task], Term]
+    options: type[Options]
+    """The settings a recipe may give it; they make the term."""
     tasks: tuple[TaskKind, ...]
 
 
@@ -77,18 +82,18 @@ def _pooled(sums: list[Sums], pool: Pool, device: torch.device) -> list[Sums]:
     return [tuple(next(shaped) for _ in parts) for parts in sums]
 
 
-def check(names: Mapping[str, float], task: Task, where: str) -> None:
-    """Refuse unknown losses and those that contradict the task.
+def check(names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str) -> None:
+    """Refuse unknown losses, their settings, and those that contradict the task.
 
     Args:
-        names: loss name -> weight.
+        names: loss name -> weight, or weight and settings.
         task: what is predicted.
         where: recipe key for messages, e.g. `members.a.loss`.
 
     Raises:
         InputError: naming key and loss.
     """
-    for name in names:
+    for name, given in names.items():
         if name not in LOSSES:
             raise unknown("loss", name, LOSSES, where)
         if task.kind not in LOSSES[name].tasks:
@@ -96,31 +101,61 @@ def check(names: Mapping[str, float], task: Task, where: str) -> None:
             raise InputError(
                 f"loss '{name}' does not fit a {task.kind} task", where=f"{where}.{name}", fix=f"use some of: {fits}"
             )
+        _options(name, given, where).refuse(task, f"{where}.{name}")
 
 
-def build_loss(names: Mapping[str, float], task: Task, pool: Pool | None = None, where: str = "loss") -> Loss:
+def build_loss(
+    names: Mapping[str, float | Mapping[str, Any]],
+    task: Task,
+    pool: Pool | None = None,
+    where: str = "loss",
+    frequency: Frequency | None = None,
+) -> Loss:
     """Build the weighted sum of named losses; no names give what suits the task.
 
     Args:
-        names: loss name -> weight above 0; empty: DEFAULTS.
+        names: loss name -> weight above 0, or weight and settings; empty: DEFAULTS.
         task: what is predicted.
         pool: see Loss.
         where: recipe key for messages.
+        frequency: how often classes occur in the training items, for class weights that follow from it.
 
     Raises:
         InputError: as check.
     """
     check(names, task, where)
-    chosen = names or DEFAULTS[task.kind]
-    return Loss(tuple((weight, LOSSES[name].make(task)) for name, weight in chosen.items()), task, pool)
+    found = {name: _options(name, given, where) for name, given in (names or DEFAULTS[task.kind]).items()}
+    return Loss(tuple((each.weight, each.term(task, frequency)) for each in found.values()), task, pool)
 
+
+def _options(name: str, given: float | Mapping[str, Any], where: str) -> Options:
+    plain = dict(given) if isinstance(given, Mapping) else {"weight": given}
+    try:
+        return LOSSES[name].options.model_validate(plain)
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        what, _, fix = str(detail["msg"]).removeprefix("Value error, ").partition("; ")
+        key = ".".join([where, name, *(str(part) for part in detail["loc"])])
+        if detail["type"] not in ("unknown_key", "value_error"):
+            what = f"{what[0].lower()}{what[1:]}, got {detail['input']!r}"
+        raise InputError(what, where=key, fix=fix or "see docs/reference") from None
+
+
+EVERY: tuple[TaskKind, ...] = ("binary", "multiclass", "multilabel")
+PLANES: tuple[TaskKind, ...] = ("binary", "multilabel")
 
 LOSSES: Mapping[str, Kind] = {
-    "bce": Kind(lambda task: BinaryCrossEntropy(task.planes), ("binary", "multilabel")),
-    "cross_entropy": Kind(lambda task: CrossEntropy(task.planes), ("multiclass",)),
-    "dice": Kind(
-        lambda task: Dice(task.planes, softmax=task.kind == "multiclass"), ("binary", "multiclass", "multilabel")
-    ),
+    "bce": Kind(options.BinaryCrossEntropyOptions, PLANES),
+    "boundary": Kind(options.BoundaryOptions, EVERY),
+    "cross_entropy": Kind(options.CrossEntropyOptions, ("multiclass",)),
+    "dice": Kind(options.DiceOptions, EVERY),
+    "focal": Kind(options.FocalOptions, EVERY),
+    "focal_tversky": Kind(options.FocalTverskyOptions, EVERY),
+    "jaccard": Kind(options.JaccardOptions, EVERY),
+    "lovasz": Kind(options.LovaszOptions, EVERY),
+    "lovasz_hinge": Kind(options.LovaszHingeOptions, PLANES),
+    "ohem": Kind(options.HardPixelsOptions, EVERY),
+    "tversky": Kind(options.TverskyOptions, EVERY),
 }
 
 DEFAULTS: Mapping[TaskKind, Mapping[str, float]] = {

@@ -1,0 +1,212 @@
+"""The settings of each loss as a recipe gives them, and the term they make for a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from maskwright.core.errors import InputError
+from maskwright.core.labels import Task
+from maskwright.core.recipe.base import Block
+from maskwright.training.losses.boundary import Boundary
+from maskwright.training.losses.lovasz import LovaszHinge, LovaszSoftmax
+from maskwright.training.losses.overlap import Overlap
+from maskwright.training.losses.pixelwise import BinaryCrossEntropy, CrossEntropy, Focal, HardPixels
+from maskwright.training.losses.terms import Term
+
+BETA = 0.9
+"""Of effective numbers: with it a class beyond about twenty images weighs as if it had twenty."""
+MOST = 50.0
+"""No class weighs more than this many times the mean; a class of ten pixels would else be all there is."""
+
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How often the classes occur in the training items."""
+
+    pixels: tuple[int, ...]
+    """Valid pixels of each class; for planes those inside each."""
+    images: tuple[int, ...]
+    """Images that have the class."""
+    total: int
+    """Valid pixels of all images."""
+
+
+class Options(Block, ABC):
+    """What all losses have."""
+
+    weight: float = Field(default=1.0, gt=0, le=1e6)
+    """Weight in the sum of losses."""
+
+    @abstractmethod
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term for a task."""
+
+    def refuse(self, task: Task, where: str) -> None:
+        """Refuse settings that contradict the task."""
+
+
+class _Weighted(Options):
+    """A cross entropy."""
+
+    smoothing: Smoothing = 0.0
+    """Label smoothing: this share of the truth is spread evenly over all classes."""
+    class_weights: tuple[Weight, ...] | Literal["none", "inverse", "effective"] = "none"
+    """Given, one for each class; inverse: by pixels (for planes outside / inside); effective: by the effective
+    number of images (Cui et al. 2019, beta .9). Their mean is 1, and none is above 50 times it."""
+
+    def refuse(self, task: Task, where: str) -> None:
+        """Refuse weights that are not one for each class."""
+        if isinstance(self.class_weights, tuple) and len(self.class_weights) != task.planes:
+            raise InputError(
+                f"{len(self.class_weights)} weights for {task.planes} classes",
+                where=f"{where}.class_weights",
+                fix=f"give one for each of {', '.join(task.plane_names)}",
+            )
+
+    def weights(self, task: Task, frequency: Frequency | None) -> tuple[float, ...] | None:
+        """Return the weight of each class or plane, or None for all alike."""
+        if self.class_weights == "none":
+            return None
+        if isinstance(self.class_weights, tuple):
+            return self.class_weights
+        assert frequency is not None, "class weights that follow the data, and no data"
+        if self.class_weights == "effective":
+            return _even([(1 - BETA) / (1 - BETA**images) if images else 0.0 for images in frequency.images])
+        if task.kind == "multiclass":
+            return _even([1 / pixels if pixels else 0.0 for pixels in frequency.pixels])
+        ratios = [(frequency.total - pixels) / pixels if pixels else 1.0 for pixels in frequency.pixels]
+        return tuple(min(max(ratio, 1 / MOST), MOST) for ratio in ratios)
+
+
+def _even(weights: list[float]) -> tuple[float, ...]:
+    """Bring the mean of the weights of present classes to 1 and cut off extremes; absent classes weigh 1."""
+    there = [weight for weight in weights if weight > 0]
+    mean = sum(there) / max(len(there), 1)
+    return tuple(min(weight / mean, MOST) if weight > 0 else 1.0 for weight in weights)
+
+
+class CrossEntropyOptions(_Weighted):
+    """Softmax cross entropy."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return CrossEntropy(self.smoothing, self.weights(task, frequency))
+
+
+class BinaryCrossEntropyOptions(_Weighted):
+    """Sigmoid cross entropy of each plane; a class weight is that of the inside against 1 outside."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return BinaryCrossEntropy(self.smoothing, self.weights(task, frequency))
+
+
+class FocalOptions(Options):
+    """Cross entropy in which pixels that are right already count little (Lin et al. 2017)."""
+
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """How little; 0 is cross entropy."""
+    alpha: float | None = Field(default=None, gt=0, lt=1)
+    """Weight of foreground (all classes but 0) against 1 - alpha of the rest; None: all alike."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Focal(task.kind == "multiclass", self.gamma, self.alpha)
+
+
+class HardPixelsOptions(Options):
+    """Cross entropy of the hardest pixels alone (online hard example mining)."""
+
+    keep: float = Field(default=0.25, gt=0, le=1)
+    """Share of the pixels that counts, the hardest."""
+    skip: float = Field(default=0.0, ge=0, lt=1)
+    """Share of those, the very hardest, that does not, as wrong labels look just so."""
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    """Pixels whose true class is less probable than this count in any case."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return HardPixels(task.kind == "multiclass", self.keep, self.skip, self.threshold)
+
+
+class _Region(Options):
+    """A loss of regions."""
+
+    per_image: bool = False
+    """Each image by itself, and the mean over images; else the batch is one image."""
+
+
+class DiceOptions(_Region):
+    """One minus soft Dice, mean over the classes that the truth has (Milletari et al. 2016)."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Overlap(task.kind == "multiclass", per_image=self.per_image)
+
+
+class JaccardOptions(_Region):
+    """One minus soft IoU, mean over the classes that the truth has."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Overlap(task.kind == "multiclass", 1.0, 1.0, per_image=self.per_image)
+
+
+class TverskyOptions(_Region):
+    """Dice with unequal weights of what is too much and what is missing (Salehi et al. 2017)."""
+
+    alpha: float = Field(default=0.3, ge=0, le=1)
+    """Weight of false positives."""
+    beta: float = Field(default=0.7, ge=0, le=1)
+    """Weight of false negatives."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Overlap(task.kind == "multiclass", self.alpha, self.beta, per_image=self.per_image)
+
+
+class FocalTverskyOptions(TverskyOptions):
+    """Tversky loss to the power 1 / gamma (Abraham and Khan 2018)."""
+
+    gamma: float = Field(default=4 / 3, ge=1, le=10)
+    """Above 1 classes that are hard to get right count more."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Overlap(task.kind == "multiclass", self.alpha, self.beta, self.gamma, self.per_image)
+
+
+class LovaszOptions(_Region):
+    """Jaccard itself on probabilities, made convex (Lovasz softmax, Berman et al. 2018)."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return LovaszSoftmax(task.kind == "multiclass", self.per_image)
+
+
+class LovaszHingeOptions(Options):
+    """Jaccard itself on hinge errors of logits, made convex (Berman et al. 2018)."""
+
+    elu: bool = False
+    """ELU(error) + 1 in the place of max(error, 0), which keeps a gradient where a pixel is right."""
+    per_image: bool = True
+    """Each image by itself, and the mean over images; else the batch is one image."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return LovaszHinge(self.elu, self.per_image)
+
+
+class BoundaryOptions(Options):
+    """Each wrong pixel costs its distance to the true outline (Kervadec et al. 2019); use it beside another."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Boundary(task.kind == "multiclass")
