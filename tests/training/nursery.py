@@ -19,7 +19,7 @@ import torch
 from maskwright.core.errors import MaskwrightError
 from maskwright.core.recipe.members import Model, Optimizer
 from maskwright.core.stop import Stop
-from maskwright.data import augment
+from maskwright.data.augment import table as augment
 from maskwright.models.build import build_model
 from maskwright.scoring.counts import count
 from maskwright.training.fit import fit_fold

@@ -4,7 +4,8 @@ import torch
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Model, Optimizer
 from maskwright.models.build import build_model
-from maskwright.training.optim import build_optimizer, check, set_rate
+from maskwright.training.checkpoint import load_optimizer, optimizer_tensors
+from maskwright.training.optim import OPTIMIZERS, build_optimizer, check, depths, set_rate
 
 SWIN = Model(
     architecture="unet",
@@ -85,9 +86,88 @@ def test_steps_are_adamw_s(model):
         parameter.grad = None
 
 
+def test_layers_decay_from_the_last_block_to_the_stem(model):
+    found = placed(model, Optimizer(lr=0.01, layer_decay=0.5, weight_decay=0.0))
+    rates = {name: rate for name, (rate, _) in found.items()}
+    blocks = [f"layers_{stage}.blocks.0." for stage in range(4)]
+    for number, block in enumerate(blocks):
+        mine = {rate for name, rate in rates.items() if block in name}
+        assert list(mine) == pytest.approx([0.01 * 0.5 ** (4 - number)]), block
+    stem = {rate for name, rate in rates.items() if "patch_embed" in name}
+    assert list(stem) == pytest.approx([0.01 * 0.5**5])
+    assert {rate for name, rate in rates.items() if ".encoder." not in name} == {0.01}
+
+
+def test_a_residual_network_has_a_layer_for_each_block():
+    resnet = build_model(Model(architecture="unet", encoder="resnet18"), 3, 1)
+    found = depths(resnet.encoder)
+    assert set(found.values()) == set(range(9))
+    assert found[id(resnet.encoder.get_parameter("conv1.weight"))] == 0
+    assert found[id(resnet.encoder.get_parameter("layer4.1.conv2.weight"))] == 8
+
+
+def small(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))
+
+
+def walk(net, optimizer, steps, first=0):
+    for step in range(first, first + steps):
+        generator = torch.Generator().manual_seed(step)
+        optimizer.zero_grad()
+        net(torch.randn(4, 3, generator=generator)).square().sum().backward()
+        optimizer.step()
+
+
+def made(net, name):
+    block = Optimizer(name=name, lr=0.05, lookahead=(3, 0.5))
+    dealt = [{"params": list(net.parameters()), "lr": 0.05, "peak": 0.05, "weight_decay": 0.1}]
+    return OPTIMIZERS[name](dealt, block)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_a_restored_optimiser_goes_on_to_the_bit(name):
+    whole = small()
+    walk(whole, made(whole, name), 11)
+    first = small()
+    optimizer = made(first, name)
+    walk(first, optimizer, 7)
+    second = small(1)
+    second.load_state_dict(first.state_dict())
+    other = made(second, name)
+    load_optimizer(other, second, optimizer_tensors(optimizer, first))
+    walk(second, other, 4, first=7)
+    for one, two in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_lookahead_goes_back_half_way_every_third_step():
+    slow, fast = small(), small()
+    start = [parameter.detach().clone() for parameter in slow.parameters()]
+    walk(slow, made(slow, "lookahead"), 3)
+    plain = torch.optim.RAdam(fast.parameters(), lr=0.05, weight_decay=0.1, decoupled_weight_decay=True)
+    walk(fast, plain, 3)
+    for begin, back, ahead in zip(start, slow.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(back, begin + 0.5 * (ahead - begin))
+
+
+def test_sgd_is_torch_s_with_nesterov():
+    ours, theirs = small(), small()
+    walk(ours, made(ours, "sgd"), 4)
+    walk(theirs, torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.1), 4)
+    for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+@pytest.mark.parametrize("given", [(0, 0.5), (5, 0.0), (5, 1.5)])
+def test_a_lookahead_that_goes_nowhere_is_refused(given):
+    with pytest.raises(ValueError, match=r"lookahead is \[steps >= 1, share above 0 and at most 1\]"):
+        Optimizer(lookahead=given)
+
+
 def test_unknown_optimizer_is_refused():
     with pytest.raises(InputError) as caught:
         check(Optimizer(name="adam"), "m.optimizer")
     assert str(caught.value) == (
-        "m.optimizer.name: unknown optimizer 'adam' (did you mean 'adamw'?); use one of: adamw"
+        "m.optimizer.name: unknown optimizer 'adam' (did you mean 'adamw'?); use one of: adamw, lookahead, radam, sgd"
     )

@@ -33,6 +33,34 @@ def test_cosine_is_torch_s_annealing():
     assert [ours(step) for step in range(40)] == pytest.approx(theirs, rel=1e-9)
 
 
+def test_one_cycle_is_torch_s():
+    ours = build_schedule(Schedule(name="one_cycle", warmup=0.3), 100)
+    theirs = torch_rates(lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 1.0, total_steps=100), 100)
+    assert [ours(step) for step in range(100)] == pytest.approx(theirs, rel=1e-6)
+
+
+def test_step_is_torch_s_by_epochs_and_stays_within_one():
+    ours = build_schedule(Schedule(name="step", warmup=0, every=2, gamma=0.5, per="epoch"), 60, steps_per_epoch=10)
+    theirs = torch_rates(lambda o: torch.optim.lr_scheduler.StepLR(o, 20, gamma=0.5), 60)
+    assert [ours(step) for step in range(60)] == pytest.approx(theirs, rel=1e-9)
+    by_epoch = build_schedule(Schedule(name="cosine", warmup=0, per="epoch"), 60, steps_per_epoch=10)
+    by_step = build_schedule(Schedule(name="cosine", warmup=0), 60, steps_per_epoch=10)
+    assert [by_epoch(step) for step in range(60)] == [by_step(step // 10 * 10) for step in range(60)]
+
+
+def test_restarts_are_torch_s_and_fade_and_rise_as_asked():
+    block = Schedule(name="restarts", warmup=0, every=1, growth=2, floor=0.1)
+    ours = build_schedule(block, 70, steps_per_epoch=10)
+    theirs = torch_rates(
+        lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 10, T_mult=2, eta_min=0.1), 70
+    )
+    assert [ours(step) for step in range(70)] == pytest.approx(theirs, rel=1e-9)
+    block = Schedule(name="restarts", warmup=0, every=1, fade=0.8, rise=0.5)
+    ours = build_schedule(block, 30, steps_per_epoch=10)
+    assert [ours(0), ours(15), ours(25)] == pytest.approx([1, 0.8, 0.64])
+    assert [ours(10 + step) for step in range(5)] == pytest.approx([0.8 * step / 5 for step in range(5)])
+
+
 def test_closed_forms_after_a_warm_up_of_steps_or_of_a_share():
     for warmup in (10, 0.1):
         poly = build_schedule(Schedule(name="poly", power=2.0, warmup=warmup, floor=0.2), 100)
@@ -66,5 +94,6 @@ def test_unknown_schedule_is_refused():
     with pytest.raises(InputError) as caught:
         build_schedule(Schedule(name="cosin"), 10, "m.schedule")
     assert str(caught.value) == (
-        "m.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'?); use one of: constant, cosine, poly"
+        "m.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'?); use one of: constant, cosine, "
+        "one_cycle, poly, restarts, step"
     )

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 EXIT_OK = 0
 EXIT_BUG = 1
@@ -65,9 +66,29 @@ def _rebuild(kind: type[MaskwrightError], state: dict[str, object]) -> Maskwrigh
 
 
 class InputError(MaskwrightError, ValueError):
-    """Something the user gave is wrong and can be mended."""
+    """Something the user gave is wrong and can be mended.
+
+    Args:
+        what: as above.
+        where: as above.
+        fix: as above.
+        kind: what an audit files it under, a key of data.findings.KINDS; empty: nothing more precise.
+        facts: numbers that an audit adds up over a set, e.g. pixels of each undeclared value.
+    """
 
     exit_code = EXIT_INPUT
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path = "",
+        fix: str = "",
+        kind: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.kind, self.facts = kind, dict(facts or {})
+        super().__init__(what, where=where, fix=fix)
 
 
 class RecipeError(InputError):
@@ -118,7 +139,8 @@ def near(name: str, options: Iterable[str]) -> str:
     """Return ` (did you mean 'x'?)` for the closest option, or nothing."""
     choices = sorted(options)
     folded = {choice.lower(): choice for choice in choices}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    close = [choice for choice in folded if len(name) > 2 and choice.startswith(name.lower())][:1]
+    close = close or difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     return f" (did you mean '{folded[close[0]]}'?)" if close else ""
 
 

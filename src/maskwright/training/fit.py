@@ -156,7 +156,7 @@ class Training:
                 cluster.pool if cluster.size > 1 else None,
                 frequency=self.job.frequency,
             ),
-            multiplier=build_schedule(member.schedule, self.plan.total),
+            multiplier=build_schedule(member.schedule, self.plan.total, steps_per_epoch=self.plan.steps_per_epoch),
             ema=self.ema,
             cluster=cluster,
             train=member.train,

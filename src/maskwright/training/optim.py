@@ -35,18 +35,56 @@ def build_optimizer(model: SegModel, block: Optimizer, where: str = "optimizer")
 
 
 def groups(model: SegModel, block: Optimizer) -> Groups:
-    """Deal the trainable parameters into groups of equal rate and decay, at most four."""
-    encoder = {id(parameter) for parameter in model.encoder_parameters()}
+    """Deal the trainable parameters into groups of equal rate and decay: four, or two for each encoder block."""
+    depth = (
+        depths(model.encoder)
+        if block.layer_decay is not None
+        else dict.fromkeys((id(parameter) for parameter in model.encoder_parameters()), 0)
+    )
+    last = max(depth.values(), default=0) + 1
     dealt: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            peak = block.lr * (block.encoder_lr if id(parameter) in encoder else 1.0)
+            inside = id(parameter) in depth
+            slower = block.layer_decay ** (last - depth[id(parameter)]) if inside and block.layer_decay else 1.0
+            peak = block.lr * (block.encoder_lr * slower if inside else 1.0)
             decay = block.weight_decay if block.decay_norms or not is_plain(name, parameter) else 0.0
             dealt.setdefault((peak, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": peak, "peak": peak, "weight_decay": decay}
         for (peak, decay), parameters in dealt.items()
     ]
+
+
+def depths(encoder: nn.Module) -> dict[int, int]:
+    """Number an encoder's parameters by the block they lie in: 0 for the stem, then block by block.
+
+    Blocks are the children of a list whose members are of one class (BasicBlock, SwinTransformerBlock, ...);
+    what lies between two lists counts with the block before it.
+
+    Returns:
+        id of a parameter -> number.
+    """
+    found: dict[int, int] = {}
+    number = 0
+
+    def walk(module: nn.Module) -> None:
+        nonlocal number
+        for parameter in module.parameters(recurse=False):
+            found.setdefault(id(parameter), number)
+        children = list(module.children())
+        blocks = isinstance(module, nn.Sequential | nn.ModuleList) and len({type(child) for child in children}) == 1
+        blocks = blocks and not isinstance(children[0], nn.Sequential | nn.ModuleList) and any(children[0].children())
+        for child in children:
+            if blocks:
+                number += 1
+                for parameter in child.parameters():
+                    found.setdefault(id(parameter), number)
+            else:
+                walk(child)
+
+    walk(encoder)
+    return found
 
 
 def is_plain(name: str, parameter: nn.Parameter) -> bool:
@@ -65,4 +103,54 @@ def _adamw(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
     return torch.optim.AdamW(dealt, lr=block.lr, betas=block.betas, weight_decay=block.weight_decay, fused=True)
 
 
-OPTIMIZERS: Mapping[str, Callable[[Groups, Optimizer], torch.optim.Optimizer]] = {"adamw": _adamw}
+def _sgd(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
+    return torch.optim.SGD(dealt, lr=block.lr, momentum=block.momentum, nesterov=block.momentum > 0, fused=True)
+
+
+def _radam(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
+    return torch.optim.RAdam(dealt, lr=block.lr, betas=block.betas, decoupled_weight_decay=True)
+
+
+def _lookahead(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
+    return Lookahead(dealt, block)
+
+
+class Lookahead(torch.optim.RAdam):
+    """RAdam whose weights are pulled back to slow ones every few steps, which follow them part of the way.
+
+    Source: Zhang et al. 2019, Lookahead optimizer, algorithm 1. The slow weights lie in the optimiser's state, so a
+    resume finds them.
+
+    Args:
+        dealt: parameter groups.
+        block: lr, betas, lookahead.
+    """
+
+    def __init__(self, dealt: Groups, block: Optimizer) -> None:
+        super().__init__(dealt, lr=block.lr, betas=block.betas, decoupled_weight_decay=True)
+        self.every, self.share = block.lookahead
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Take a step; each `every`-th moves the slow weights and goes back to them."""
+        moved = [
+            parameter for group in self.param_groups for parameter in group["params"] if parameter.grad is not None
+        ]
+        before = {parameter: parameter.clone() for parameter in moved if "slow" not in self.state[parameter]}
+        # RAdam fills a state only where it is empty, so the slow weights come after its first step
+        result = super().step(closure)
+        for parameter in moved:
+            state = self.state[parameter]
+            slow = state.setdefault("slow", before.get(parameter))
+            if int(state["step"]) % self.every == 0:
+                slow.lerp_(parameter, self.share)
+                parameter.copy_(slow)
+        return result
+
+
+OPTIMIZERS: Mapping[str, Callable[[Groups, Optimizer], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "lookahead": _lookahead,
+    "radam": _radam,
+    "sgd": _sgd,
+}

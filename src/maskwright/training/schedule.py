@@ -4,12 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from maskwright.core.errors import unknown
 from maskwright.core.recipe.members import Schedule
 
 Multiplier = Callable[[int], float]
-Shape = Callable[[float, Schedule], float]
+ONE_CYCLE = 25.0
+"""One cycle starts at this part of its peak (torch's div_factor) and ends 10,000 times lower."""
+
+
+class Place(NamedTuple):
+    """Where in a training a step is."""
+
+    step: int
+    """Steps since the warm-up ended."""
+    steps: int
+    """Steps there are after it."""
+    epoch: float
+    """Epochs since it ended."""
+
+    @property
+    def done(self) -> float:
+        """Share that is done, 0..1."""
+        return self.step / max(self.steps, 1)
+
+
+Shape = Callable[[Place, Schedule], float]
 
 
 def check(block: Schedule, where: str) -> None:
@@ -18,7 +39,9 @@ def check(block: Schedule, where: str) -> None:
         raise unknown("schedule", block.name, SCHEDULES, f"{where}.name")
 
 
-def build_schedule(block: Schedule, steps: int, where: str = "schedule") -> Multiplier:
+def build_schedule(
+    block: Schedule, steps: int, where: str = "schedule", steps_per_epoch: int | None = None
+) -> Multiplier:
     """Return the function step -> multiplier of the learning rate.
 
     Warm-up rises linearly and reaches 1 with its last step; then the named shape runs from 1 to
@@ -28,19 +51,22 @@ def build_schedule(block: Schedule, steps: int, where: str = "schedule") -> Mult
         block: the recipe's schedule block.
         steps: optimiser steps of the whole training, >= 1.
         where: recipe key for messages.
+        steps_per_epoch: length of an epoch, for what counts in epochs; None: the training is one epoch.
 
     Returns:
-        a function of the step, 0 <= step < steps, with values in (0, 1].
+        a function of the step, 0 <= step < steps, with values in 0..1; 0 only where a cycle of restarts begins to rise.
     """
     check(block, where)
     shape = SCHEDULES[block.name]
     warmup = warmup_steps(block, steps)
+    epoch = steps_per_epoch or steps
 
     def multiplier(step: int) -> float:
         if step < warmup:
-            return (step + 1) / warmup
-        done = (step - warmup) / max(steps - warmup, 1)
-        return block.floor + (1 - block.floor) * shape(done, block)
+            return _rise(step, warmup) if block.name == "one_cycle" else (step + 1) / warmup
+        seen = max(step // epoch * epoch, warmup) if block.per == "epoch" else step
+        place = Place(seen - warmup, steps - warmup, (seen - warmup) / epoch)
+        return block.floor + (1 - block.floor) * shape(place, block)
 
     return multiplier
 
@@ -51,17 +77,53 @@ def warmup_steps(block: Schedule, steps: int) -> int:
     return min(round(wanted), steps)
 
 
-def _poly(done: float, block: Schedule) -> float:
-    return float((1 - done) ** block.power)
+def _poly(place: Place, block: Schedule) -> float:
+    return float((1 - place.done) ** block.power)
 
 
-def _cosine(done: float, _block: Schedule) -> float:
+def _cosine(place: Place, _block: Schedule) -> float:
+    return _fall(place.done)
+
+
+def _fall(done: float) -> float:
     return (1 + math.cos(math.pi * done)) / 2
 
 
-def _constant(_done: float, _block: Schedule) -> float:
+def _constant(_place: Place, _block: Schedule) -> float:
     return 1.0
 
 
-SCHEDULES: Mapping[str, Shape] = {"constant": _constant, "cosine": _cosine, "poly": _poly}
-"""Name -> share of the rate that is left when the share `done` of the steps after warm-up is done."""
+def _step(place: Place, block: Schedule) -> float:
+    return float(block.gamma ** int(place.epoch / block.every + 1e-9))
+
+
+def _rise(step: int, warmup: int) -> float:
+    start = 1 / ONE_CYCLE
+    return 1 + (start - 1) * _fall(step / (warmup - 1) if warmup > 1 else 1.0)
+
+
+def _one_cycle(place: Place, _block: Schedule) -> float:
+    end = 1 / ONE_CYCLE / 1e4
+    return end + (1 - end) * _fall((place.step + 1) / max(place.steps, 1))
+
+
+def _restarts(place: Place, block: Schedule) -> float:
+    """Fall by cosine in each cycle, then rise again; SEEDS 002.4 (period 10 epochs), 003.4 (growth, fade, rise)."""
+    left, length, number = place.epoch, block.every, 0
+    while left >= length - 1e-9:
+        left, length, number = left - length, length * block.growth, number + 1
+    rise = min(block.rise, length) if number else 0.0
+    if left < rise:
+        return float(block.fade**number * left / rise)
+    return float(block.fade**number * _fall((left - rise) / max(length - rise, 1e-9)))
+
+
+SCHEDULES: Mapping[str, Shape] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "one_cycle": _one_cycle,
+    "poly": _poly,
+    "restarts": _restarts,
+    "step": _step,
+}
+"""Name -> share of the rate that is left at a place after the warm-up."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from maskwright.core.grid import SYMMETRIES
+from maskwright.core.recipe import presets
 from maskwright.core.recipe.base import Block
 
 Size = Annotated[int, Field(ge=1, le=65536)]
@@ -32,30 +33,56 @@ class Optimizer(Block):
     """How weights move."""
 
     name: str = "adamw"
-    """A name from training/optim.py."""
+    """A name from training/optim.py: adamw, sgd, radam, lookahead."""
     lr: float = Field(default=1e-3, gt=0, le=10)
     """Peak learning rate of the decoder and the head."""
     encoder_lr: float = Field(default=1.0, ge=0, le=100)
     """Multiplier of lr for the encoder; 0 freezes it."""
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
+    """Each encoder block learns this much slower than the one after it, e.g. 0.94; None: all alike."""
     weight_decay: float = Field(default=1e-2, ge=0, le=10)
     """Decoupled weight decay."""
     decay_norms: bool = False
     """Whether norms and biases decay too."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Adam's running-average factors."""
+    momentum: Beta = 0.9
+    """Of sgd, with Nesterov's step where it is above 0."""
+    lookahead: tuple[int, float] = (6, 0.5)
+    """Of lookahead (RAdam inside): every so many steps the slow weights go this share of the way to the fast."""
+
+    @field_validator("lookahead")
+    @classmethod
+    def _some_way(cls, given: tuple[int, float]) -> tuple[int, float]:
+        if not (1 <= given[0] <= 10_000 and 0 < given[1] <= 1):
+            raise ValueError(f"lookahead is [steps >= 1, share above 0 and at most 1], got {list(given)}")
+        return given
 
 
 class Schedule(Block):
     """How the learning rate changes, step by step."""
 
     name: str = "poly"
-    """A name from training/schedule.py: poly, cosine, constant."""
+    """A name from training/schedule.py: poly, cosine, constant, one_cycle, restarts, step."""
     warmup: float = Field(default=0.05, ge=0)
-    """Linear warm-up: a fraction of all steps if below 1, else a number of steps."""
+    """Linear warm-up (for one_cycle its rise, by cosine): a fraction of all steps if below 1, else a number of
+    steps."""
+    per: Literal["step", "epoch"] = "step"
+    """epoch: the rate stays what it is at an epoch's first step; warm-up goes by steps all the same."""
     power: float = Field(default=0.9, gt=0, le=10)
     """Exponent of poly."""
     floor: float = Field(default=0.0, ge=0, lt=1)
     """Where the rate ends, as a share of lr."""
+    every: float = Field(default=10.0, gt=0)
+    """Epochs between steps down (step), or of the first cycle (restarts)."""
+    gamma: float = Field(default=0.5, gt=0, le=1)
+    """What the rate is multiplied by at each step down (step)."""
+    fade: float = Field(default=1.0, gt=0, le=1)
+    """What the peak is multiplied by from cycle to cycle (restarts)."""
+    growth: float = Field(default=1.0, ge=1, le=10)
+    """How much longer each cycle of restarts is than the one before."""
+    rise: float = Field(default=0.0, ge=0)
+    """Epochs in which each cycle of restarts but the first rises linearly to its peak."""
 
 
 class Train(Block):
@@ -142,7 +169,8 @@ class Member(Block):
     model: Model = Model()
     """The network."""
     augment: tuple[dict[str, dict[str, Any]], ...] = ({"hflip": {}}, {"vflip": {}})
-    """Names from data/augment.py in order, each with its parameters: [hflip, {rotate: {limit: 20}}]."""
+    """Names from data/augment/table.py in order, each with its parameters: [hflip, {rotate: {limit: 20}}]; a
+    preset's name stands for its entries: strong, or [strong, {rotate: {limit: 5}}]; none: nothing."""
     loss: dict[str, float | dict[str, Any]] = Field(default_factory=dict)
     """Loss name -> weight, or weight and settings, e.g. {dice: 1, focal: {weight: 0.5, gamma: 2}}; empty: what
     suits the task (see training/losses)."""
@@ -157,10 +185,8 @@ class Member(Block):
 
     @field_validator("augment", mode="before")
     @classmethod
-    def _bare_names(cls, given: Any) -> Any:
-        if not isinstance(given, list | tuple):
-            return given
-        return tuple({entry: {}} if isinstance(entry, str) else _with_params(entry) for entry in given)
+    def _expanded(cls, given: Any) -> Any:
+        return presets.expand(given)
 
     @field_validator("loss")
     @classmethod
@@ -176,9 +202,3 @@ class Member(Block):
             if len(entry) != 1:
                 raise ValueError(f"each augmentation is one name with its parameters, got {sorted(entry)}")
         return self
-
-
-def _with_params(entry: Any) -> Any:
-    if isinstance(entry, dict):
-        return {name: {} if params is None else params for name, params in entry.items()}
-    return entry
