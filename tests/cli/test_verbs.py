@@ -162,3 +162,25 @@ def test_a_multilabel_run_from_one_row_per_image_and_class(cli, tmp_path, folder
     decision = json.loads((tmp_path / "runs" / "tiny" / "decision.json").read_text())
     assert decision["rule"] == "per_class"
     assert len(decision["edges"]) == 2
+
+
+def test_score_speaks_dialects_and_counts_at_outlines(cli, tmp_path):
+    for folder, rows in (
+        ("truth", ([[0, 0, 0, 1]], [[0, 0, 2, 2]])),
+        ("guess", ([[0, 0, 1, 1]], [[0, 0, 0, 2]])),
+    ):
+        (tmp_path / folder).mkdir()
+        for number, row in enumerate(rows):
+            Image.fromarray(np.array(row, np.uint8)).save(tmp_path / folder / f"{number}.png")
+    base = ("score", str(tmp_path / "guess"), str(tmp_path / "truth"), "--task", "multiclass", "--classes", "4")
+    code, out, _ = cli(*base, "--dialect", "mmseg", "--dialect", "smp_macro", "--boundary", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["dialects"] == {"mmseg": pytest.approx(0.5 / 0.9), "smp_macro": pytest.approx(2 / 3)}
+    assert found["boundary_iou"]["mean"] == pytest.approx(found["mean"]["iou"])  # all pixels lie at outlines
+    code, out, _ = cli(*base, "--dialect", "mmseg", "--boundary")
+    assert "mmseg                    0.5556  (mmseg mIoU: nanmean over classes of pooled pixels)" in out
+    assert "mean                     boundary iou 0.5556" in out
+    code, _, err = cli(*base, "--dialect", "mmsg")
+    assert code == 2
+    assert err.startswith("error: --dialect: unknown dialect 'mmsg' (did you mean 'mmseg'?); use one of: ")

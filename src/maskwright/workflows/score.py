@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from maskwright.core.errors import DataError, InputError
+from maskwright.core.errors import DataError, InputError, unknown
 from maskwright.core.labels import Task, TaskKind, apply_value_map
 from maskwright.data.rasters import read_mask
-from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.boundary import count_boundary
+from maskwright.scoring.counts import FIELDS, Counts, count
+from maskwright.scoring.dialects import DIALECTS, translate
 from maskwright.scoring.scores import summary
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -21,7 +23,14 @@ MAX_PIXELS = 2_000_000_000
 
 
 def score_paths(
-    predicted: Path, truth: Path, kind: TaskKind, classes: int, ignore: int | None = None
+    predicted: Path,
+    truth: Path,
+    kind: TaskKind,
+    classes: int,
+    ignore: int | None = None,
+    dialects: Sequence[str] = (),
+    *,
+    boundary: bool = False,
 ) -> dict[str, Any]:
     """Score predicted masks against true ones.
 
@@ -31,32 +40,64 @@ def score_paths(
         kind: binary (0/1 or 0/255), multiclass (class ids) or multilabel (0/1 or 0/255 a class).
         classes: binary: 1 or 2; else the number of classes.
         ignore: raw truth value that never counts.
+        dialects: names from scoring/dialects.py.
+        boundary: count again in bands inside the outlines, for Boundary IoU.
 
     Returns:
-        Plain data: items, pixels, mean and per-class scores, counts.
+        Plain data: items, pixels, mean and per-class scores, counts, dialects: name -> score or None, and
+        boundary_iou: mean and classes, if asked for.
 
     Raises:
         DataError: names the masks without partner; InputError: sizes or values that do not fit.
     """
+    for name in dialects:
+        if name not in DIALECTS:
+            raise unknown("dialect", name, DIALECTS, "--dialect")
     pairs = _join(predicted, truth)
     if kind == "multilabel":
-        return _score_multilabel(pairs, classes, ignore, truth)
+        return _score_multilabel(pairs, classes, ignore, truth, dialects, boundary=boundary)
     if kind == "binary" and classes > 2:
         raise InputError(f"a binary task has 1 or 2 classes, got {classes}", where="--classes", fix="use multiclass")
     names = ("foreground",) if kind == "binary" else tuple(f"class {index}" for index in range(classes))
     task = _task(kind, names, ignore)
-    total = Counts.zero(task.planes)
+    each, edges = [], []
     for _, prediction_path, truth_path in pairs:
         label, valid = _read(truth_path, task)
         answer = _read_answer(prediction_path, task)
         _same_shape(answer, label, prediction_path, truth_path)
-        total = total + count(label, answer, valid, task)
-    _refuse_nothing(total, truth)
-    return {"items": len(pairs), "task": kind, **summary(total, task.plane_names)}
+        each.append(count(label, answer, valid, task))
+        if boundary:
+            edges.append(count_boundary(label, answer, valid, task))
+    _refuse_nothing(sum(each, Counts.zero(task.planes)), truth)
+    return {"task": kind, **_told(each, edges, task.plane_names, dialects)}
+
+
+def _told(
+    each: Sequence[Counts], edges: Sequence[Counts], names: tuple[str, ...], dialects: Sequence[str]
+) -> dict[str, Any]:
+    """Put the scores of all items together."""
+    nothing = Counts.zero(len(names))
+    scores = {name: translate(each, name) for name in dialects}
+    told = {
+        "items": len(each),
+        **summary(sum(each, nothing), names),
+        "dialects": {name: None if np.isnan(value) else value for name, value in scores.items()},
+    }
+    if edges:
+        found = summary(sum(edges, nothing), names)
+        classes = {name: row["iou"] for name, row in found["classes"].items()}
+        told["boundary_iou"] = {"mean": found["mean"]["iou"], "classes": classes}
+    return told
 
 
 def _score_multilabel(
-    pairs: list[tuple[str, Path, Path]], classes: int, ignore: int | None, folder: Path
+    pairs: list[tuple[str, Path, Path]],
+    classes: int,
+    ignore: int | None,
+    folder: Path,
+    dialects: Sequence[str],
+    *,
+    boundary: bool,
 ) -> dict[str, Any]:
     names = sorted({Path(name).name for name, _, _ in pairs})
     if len(names) != classes:
@@ -66,17 +107,26 @@ def _score_multilabel(
             fix="lay masks out as <item>/<class>.png",
         )
     plane = _task("binary", ("present",), ignore)
-    totals = {name: Counts.zero(1) for name in names}
+    each: dict[str, dict[str, Counts]] = {}
+    edges: dict[str, dict[str, Counts]] = {}
     for name, prediction_path, truth_path in pairs:
+        item, kind = str(Path(name).parent), Path(name).name
         label, valid = _read(truth_path, plane)
         answer = _read_answer(prediction_path, plane)
         _same_shape(answer, label, prediction_path, truth_path)
-        totals[Path(name).name] += count(label, answer, valid, plane)
-    parts = [totals[name] for name in names]
-    joined = Counts(*(np.concatenate([getattr(part, field) for part in parts]) for field in ("tp", "fp", "fn", "tn")))
-    _refuse_nothing(joined, folder)
-    items = len({str(Path(name).parent) for name, _, _ in pairs})
-    return {"items": items, "task": "multilabel", **summary(joined, tuple(names))}
+        each.setdefault(item, {})[kind] = count(label, answer, valid, plane)
+        if boundary:
+            edges.setdefault(item, {})[kind] = count_boundary(label, answer, valid, plane)
+    items, outlines = (
+        [_side_by_side([found.get(name, Counts.zero(1)) for name in names]) for found in table.values()]
+        for table in (each, edges)
+    )
+    _refuse_nothing(sum(items, Counts.zero(classes)), folder)
+    return {"task": "multilabel", **_told(items, outlines, tuple(names), dialects)}
+
+
+def _side_by_side(planes: Sequence[Counts]) -> Counts:
+    return Counts(*(np.concatenate([getattr(plane, field) for plane in planes]) for field in FIELDS))
 
 
 def _task(kind: TaskKind, names: tuple[str, ...], ignore: int | None) -> Task:
