@@ -35,7 +35,8 @@ BOUNDS = {
 TABLES = {
     "Architectures": ("members.NAME.model.architecture", "models/build.py", "ARCHITECTURES"),
     "Losses": ("members.NAME.loss", "training/losses/table.py", "LOSSES"),
-    "Augmentations": ("members.NAME.augment", "data/augment.py", "TABLE"),
+    "Augmentations": ("members.NAME.augment", "data/augment/table.py", "TABLE"),
+    "Augmentation presets": ("members.NAME.augment", "core/recipe/presets.py", "PRESETS"),
     "Optimizers": ("members.NAME.optimizer.name", "training/optim.py", "OPTIMIZERS"),
     "Schedules": ("members.NAME.schedule.name", "training/schedule.py", "SCHEDULES"),
     "Symmetries": (
@@ -175,7 +176,7 @@ def names_page() -> str:
 
 def augmentations() -> str:
     """Return a table of every augmentation with its parameters."""
-    from maskwright.data.augment import TABLE
+    from maskwright.data.augment.table import TABLE
 
     rows = ["\n| name | parameters, with defaults | what it does |\n|---|---|---|\n"]
     for name, step in TABLE.items():

@@ -17,7 +17,7 @@ from maskwright.scoring.scores import score
 
 
 def made(scene, **block):
-    return decide(scene.oof, scene.task, Block(**block), Silent())
+    return decide(scene.oof, scene.task, Block(**{"postprocess": "off", **block}), Silent())
 
 
 def answered(scene, decision, fold=None):
@@ -200,7 +200,7 @@ def test_choices_are_said(simulate):
             said.append(text)
 
     scene = simulate(noises=(0.8, 30.0), items=30, shape=(24, 24), seed=1)
-    decide(scene.oof, scene.task, Block(thresholds="fixed"), Told())
+    decide(scene.oof, scene.task, Block(thresholds="fixed", postprocess="off"), Told())
     assert len(said) == 1
     assert said[0].startswith("decide: weights m0 1.00, m1 0.00 kept: better on 3 of 3 folds, 99 % interval +0.")
 

@@ -65,6 +65,7 @@ def test_a_fold_learns_and_leaves_its_files(fold, make_job):
     assert max(scores) > 0.5
     done = json.loads((fold / "done.json").read_text())
     assert done == {
+        "job": job.digest,
         "step": 16,
         "metric": "iou",
         "best": {"step": 2 * (scores.index(max(scores)) + 1), "score": max(scores)},

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Train
 from maskwright.data.dataset import TrainSet, TrainSpec
+from maskwright.data.sampling import Lots
 from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan, step_seed
 
 
@@ -40,7 +41,7 @@ def test_logged_items_are_those_that_the_samples_show(make_job):
     )
     samples = TrainSet(spec)
     for step in range(plan.total):
-        assert plan.items_of(step) == [samples[ticket]["index"] for ticket in plan.tickets(step, 0, 0, 1)]
+        assert plan.items_of(step, samples.lots) == [samples[ticket]["index"] for ticket in plan.tickets(step, 0, 0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_logged_items_are_those_that_the_samples_show(make_job):
 def test_without_steps_every_item_is_drawn_once_or_a_little_more(items, batch, accumulate, steps):
     plan = make_plan(Train(epochs=1, batch_size=batch, accumulate=accumulate), items, 0)
     assert plan.steps_per_epoch == steps
-    drawn = [item for step in range(steps) for item in plan.items_of(step)]
+    lots = Lots(0, items, plan.draws)
+    drawn = [item for step in range(steps) for item in plan.items_of(step, lots)]
     assert set(drawn) == set(range(items))
 
 

@@ -11,17 +11,17 @@ def test_files_are_cut_back_to_a_state_and_go_on_as_if_nothing_had_been(tmp_path
     sizes = records.sync()
     wanted = {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)}
     records.step({"step": 2})
-    records.epoch(2, 2, 0.25, 0.5, 0.75)
+    records.epoch(2, 2, 0.25, 0.5, (0.625, 0.75))
     records.timing({"epoch": 1})
     records.close()
     twin = {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)}
-    assert twin[HISTORY].decode() == "epoch,step,lr,loss,score\n1,1,0.5,1.25,\n2,2,0.25,0.5,0.75\n"
+    assert twin[HISTORY].decode() == "epoch,step,lr,loss,valid_loss,score\n1,1,0.5,1.25,,\n2,2,0.25,0.5,0.625,0.75\n"
     assert twin[LOG].decode() == '{"step": 1}\n{"step": 2}\n'
 
     again = Records(tmp_path, sizes)
     assert {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)} == wanted
     again.step({"step": 2})
-    again.epoch(2, 2, 0.25, 0.5, 0.75)
+    again.epoch(2, 2, 0.25, 0.5, (0.625, 0.75))
     again.close()
     assert {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)} == twin
     assert (tmp_path / TIMING).read_text() == '{"epoch": 1}\n'
@@ -33,7 +33,7 @@ def test_a_new_training_starts_with_empty_files(tmp_path):
         records.step({"step": 1})
         records.close()
     assert (tmp_path / LOG).read_text() == '{"step": 1}\n'
-    assert (tmp_path / HISTORY).read_text() == "epoch,step,lr,loss,score\n"
+    assert (tmp_path / HISTORY).read_text() == "epoch,step,lr,loss,valid_loss,score\n"
 
 
 def test_a_file_that_lost_its_end_is_not_filled_with_zeros(tmp_path):

@@ -30,6 +30,8 @@ IGNORE = 255
 """In-memory value of an ignored pixel while a value map is applied; `valid` replaces it."""
 UNDECLARED = 254
 """In-memory marker of a raw value that nobody declared; class ids end at 253."""
+MOST_VALUES = 1024
+"""Raw values of one mask that a refusal counts."""
 
 
 class Task(Block):
@@ -181,6 +183,9 @@ def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[n
             lookup[key - low] = value
     if raw.dtype == np.bool_:
         raw = raw.view(np.uint8)
+    if raw.dtype == np.uint8:  # 2-3 times faster than indexing, which makes 8 bytes of each
+        table = bytes(low) + lookup.tobytes() + bytes(255 - high)
+        return np.frombuffer(bytearray(raw.tobytes()).translate(table), np.uint8).reshape(raw.shape)
     labels: NDArray[np.uint8] = lookup[raw.astype(np.int64) - raw.min().astype(np.int64) if low else raw]
     return labels
 
@@ -193,10 +198,13 @@ def undeclared(raw: NDArray[np.integer], task: Task, table: Mapping[int, int], w
     worst = max(outside, key=lambda value: outside[value])
     share = outside[worst] / raw.size
     more = f" (and {len(outside) - 1} more: {list(outside)[:6]})" if len(outside) > 1 else ""
+    most = sorted(zip(found, amounts.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))[:MOST_VALUES]
     return InputError(
         f"label value {worst} covers {share:.2%} of the mask{more} but the task declares {sorted(table)}",
         where=where,
         fix=f"declare it, set task.ignore, or add values: {propose_map(found, task)}",
+        kind="undeclared_value",
+        facts={"values": dict(most), "distinct": len(found), "declared": sorted(table), "pixels": raw.size},
     )
 
 

@@ -1,7 +1,8 @@
 """The run folder: its names, its lock, and its manifest of what is finished and made from what.
 
-    recipe.yaml  fingerprint.json  folds.csv  members/<member>/fold<k>/  probabilities/<member>/<split>/
-    decision.json  items.csv  held_out.json  output/  report.html  manifest.json  run.lock
+    recipe.yaml  audit.json  fingerprint.json  files.json  folds.csv  members/<member>/fold<k>/
+    probabilities/<member>/<split>/  decision.json  items.csv  held_out.json  output/  report.html
+    manifest.json  run.lock  cache/
 
 No absolute path is stored inside, so a run folder can be moved.
 """
@@ -56,10 +57,13 @@ class RunFolder:
         self.recipe = self.root / "recipe.yaml"
         self.fingerprint = self.root / "fingerprint.json"
         self.fingerprint_test = self.root / "fingerprint_test.json"
+        self.audit = self.root / "audit.json"
+        self.files = self.root / "files.json"
         self.folds = self.root / "folds.csv"
         self.decision = self.root / "decision.json"
         self.items = self.root / "items.csv"
         self.held_out = self.root / "held_out.json"
+        self.cache = self.root / "cache"
         self.output = self.root / "output"
         self.report = self.root / "report.html"
         self.manifest = self.root / "manifest.json"

@@ -1,25 +1,170 @@
-"""Find every fault of a data set in one run, each with its file and what to do; refuse the set if there is one."""
+"""Find everything that is wrong or odd with the sets of a recipe in one run; refuse them, or say it loudly.
+
+Every fault, suspicion and note comes from here as a Finding: of the join, of single files, of a set as a
+whole, and between the sets. `examine` never raises for faults; `check` refuses.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from maskwright.core.errors import DataError
 from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.blocks import Data
-from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.core.stop import Stop
-from maskwright.data.fingerprint import Fingerprint, take
+from maskwright.data.audit_clues import clue_findings, compare_sets, describers, similar_pairs
+from maskwright.data.audit_images import image_findings, unlike
+from maskwright.data.audit_labels import label_findings
+from maskwright.data.audit_statistics import Statistics
+from maskwright.data.audit_values import explain_values
+from maskwright.data.audit_view import View
+from maskwright.data.findings import Finding, faults_of, refuse
+from maskwright.data.fingerprint import Fingerprint, look, sum_up
 from maskwright.data.sources.base import Source
 from maskwright.data.sources.open import join_source, limit_keys, limited
 
+Joined = tuple[Source | None, Sequence[Finding]]
+"""What joins, and every fault of the join."""
+SEVERITIES = ("fault", "suspicion", "note")
 
-def refuse_faults(faults: Sequence[str]) -> None:
-    """Raise DataError with all faults, if there are any."""
-    if faults:
-        raise DataError(faults)
+
+@dataclass(frozen=True)
+class SetAudit:
+    """All that was found of one set."""
+
+    findings: tuple[Finding, ...]
+    """Faults first, then suspicions, then notes."""
+    view: View | None = None
+    """None: nothing could be opened."""
+    similar: tuple[tuple[str, str, str, float], ...] = ()
+    """Pairs of items that show the same: one key, the other, how, 0..1."""
+
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What later stages need, with suspicions and notes in words."""
+        assert self.view is not None, "a set that could not be opened has no fingerprint"
+        notes = tuple(str(finding) for finding in self.findings if finding.severity != "fault")
+        return replace(self.view.fingerprint, notes=notes, similar=self.similar)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data for audit.json."""
+        plain: dict[str, Any] = {"items": 0, "labelled": 0, "findings": [one.to_plain() for one in self.findings]}
+        if self.view is not None:
+            usual = self.view.fingerprint
+            plain |= self.view.statistics.to_plain()
+            plain["items"], plain["readable"] = len(self.view.found), len(self.view.whole)
+            plain |= {"bands": usual.bands, "dtype": usual.dtype, "divide": usual.divide}
+            plain |= {"mean": list(usual.mean), "std": list(usual.std)}
+        plain["similar"] = [list(pair) for pair in self.similar]
+        return plain
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All that was found of the sets of a recipe."""
+
+    task: Task
+    sets: Mapping[str, SetAudit]
+    """train, and test if there is one."""
+    shift: Mapping[str, Any] | None = field(default=None)
+    """How test images differ from training images; None: there are none, or nothing to compare."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Of all sets: faults first, then suspicions, then notes."""
+        return _ordered(finding for one in self.sets.values() for finding in one.findings)
+
+    @property
+    def faults(self) -> tuple[Finding, ...]:
+        """Those that refuse the sets."""
+        return tuple(faults_of(self.findings))
+
+    def refuse(self) -> None:
+        """Raise DataError with all faults, if there are any."""
+        refuse(self.findings)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data for audit.json."""
+        colours = [[int(shade) for shade in colour] for colour in self.task.palette]
+        return {
+            "version": 1,
+            "task": {"kind": self.task.kind, "classes": list(self.task.classes), "colours": colours},
+            "sets": {name: one.to_plain() for name, one in self.sets.items()},
+            "shift": None if self.shift is None else dict(self.shift),
+        }
+
+
+def examine(
+    task: Task,
+    data: Data,
+    reporter: Reporter,
+    stop: Stop | None = None,
+    joined: Mapping[str, Joined] | None = None,
+) -> Audit:
+    """Join and decode the sets of a recipe once and collect all that is wrong or odd; raises for no fault.
+
+    Args:
+        task: gives classes, values and ignore.
+        data: train and test blocks, root, limit and how pixels become numbers.
+        reporter: gets one progress bar for each set.
+        stop: looked at after each item.
+        joined: set -> what was joined already; None: they are joined here.
+
+    Raises:
+        Interrupted: a stop was asked for.
+    """
+    if joined is None:
+        joined = join_sets(task, data)
+    views: dict[str, View] = {}
+    findings: dict[str, list[Finding]] = {}
+    for name, (source, faults) in joined.items():
+        findings[name] = list(faults)
+        if source is not None:
+            views[name] = view = view_of(name, source, task, data, reporter, stop)
+            findings[name] += _of_set(view)
+    similar = {name: similar_pairs(view) for name, view in views.items()}
+    for name, view in views.items():
+        findings[name] += clue_findings(view, similar[name])
+    shift = None
+    if "test" in views and "train" in views:
+        between, shift = compare_sets(views["train"], views["test"])
+        findings["test"] += between
+    sets = {
+        name: SetAudit(_ordered(found), views.get(name), similar.get(name, ())) for name, found in findings.items()
+    }
+    return Audit(task, sets, shift)
+
+
+def join_sets(task: Task, data: Data) -> dict[str, Joined]:
+    """Join data.train and data.test, if there is one, limited as the recipe says."""
+    joined: dict[str, Joined] = {}
+    for name, block in (("train", data.train), ("test", data.test)):
+        if block is None:
+            continue
+        source, faults = join_source(block, Path(data.root), task)
+        if source is not None and data.limit is not None:
+            source = limited(source, limit_keys(source.keys, data.limit))
+        joined[name] = source, [one if isinstance(one, Finding) else Finding("unreadable_label", "", one) for one in faults]
+    return joined
+
+
+def view_of(name: str, source: Source, task: Task, data: Data, reporter: Reporter, stop: Stop | None = None) -> View:
+    """Decode a set once and sum up what was learnt.
+
+    Args:
+        name: train or test.
+        source: labelled or not.
+        task: gives classes, values and ignore.
+        data: bands, divide, normalize, max_pixels, limit.
+        reporter: gets one progress bar.
+        stop: looked at after each item.
+    """
+    sums = Statistics(task)
+    found = look(source, task, data, reporter, stop=stop, after=sums.take, describe=describers(source, task))
+    return View(f"data.{name}", source, task, data, tuple(found), sum_up(source, found, task, data), sums)
 
 
 def check(
@@ -45,56 +190,25 @@ def check(
             undeclared label values, run lengths that leave the image, bands or dtypes that differ.
         Interrupted: a stop was asked for.
     """
-    fingerprint, faults = take(source, task, data, reporter, stop=stop)
-    refuse_faults([*faults, *misfits(source, fingerprint, data), *_unlike(fingerprint, like)])
-    return fingerprint
+    view = view_of("train" if like is None else "test", source, task, data, reporter, stop)
+    found = _ordered([*_of_set(view), *unlike(view, like)])
+    refuse(found)
+    return SetAudit(found, view).fingerprint
 
 
-def all_faults(block: SourceUnion, task: Task, data: Data, reporter: Reporter, stop: Stop | None = None) -> list[str]:
-    """Return the faults of the join and of all that joins, so that one run names both.
-
-    Args:
-        block: data.train or data.test.
-        task: gives classes, values and ignore.
-        data: root and all that `check` looks at.
-        reporter: gets one progress bar.
-        stop: looked at after each item.
-    """
-    source, faults = join_source(block, Path(data.root), task)
-    if source is None:
-        return faults
-    if data.limit is not None:
-        source = limited(source, limit_keys(source.keys, data.limit))
-    fingerprint, found = take(source, task, data, reporter, stop=stop)
-    return [*faults, *found, *misfits(source, fingerprint, data)]
+def _of_set(view: View) -> Iterator[Finding]:
+    """Give everything that is to be said of one set: single items first."""
+    for one in view.found:
+        yield from (finding for finding in one.findings if finding.kind != "undeclared_value")
+    yield from explain_values(view)
+    if view.whole:
+        yield from image_findings(view)
+        yield from label_findings(view)
+    elif view.found:
+        yield from image_findings(view)
 
 
-def misfits(source: Source, fingerprint: Fingerprint, data: Data) -> Iterator[str]:
-    """Name images that differ from most others in bands or dtype, and bands the recipe asks for in vain."""
-    wanted = max(data.bands or (fingerprint.bands,))
-    used = len(data.bands or range(fingerprint.bands))
-    if data.normalize == "imagenet" and fingerprint.items and used != 3:
-        yield f"data.normalize: imagenet is for 3 bands, {used} are used; set data.bands, or normalize: dataset"
-    for record in fingerprint.items:
-        path, bands = source.image_path(record.key), record.bands
-        if bands == 1 and fingerprint.bands == 3:
-            bands = 3
-        if data.bands is not None and bands < wanted:
-            yield f"{path}: has {record.bands} bands, but data.bands names {wanted}; name bands that all images have"
-        elif data.bands is None and bands != fingerprint.bands:
-            yield (
-                f"{path}: has {record.bands} bands, most images {fingerprint.bands}; "
-                "take it out, or set data.bands to what all have"
-            )
-        if record.dtype != fingerprint.dtype:
-            yield f"{path}: holds {record.dtype} values, most images {fingerprint.dtype}; convert it to the same scale"
-
-
-def _unlike(found: Fingerprint, like: Fingerprint | None) -> Iterator[str]:
-    """Name in what a set differs from the one that models are trained on."""
-    if like is None or not found.items:
-        return
-    if found.dtype != like.dtype:
-        yield f"data.test: holds {found.dtype} values, the training images {like.dtype}; convert them to the same scale"
-    if found.bands != like.bands and not (found.bands == 1 and like.bands == 3):
-        yield f"data.test: images have {found.bands} bands, the training images {like.bands}; give the same bands"
+def _ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort by severity, else as found; the same words are said once."""
+    distinct = {str(finding): finding for finding in findings}
+    return tuple(sorted(distinct.values(), key=lambda finding: SEVERITIES.index(finding.severity)))

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from maskwright.core.grid import Shape, Window, partition, whole
 from maskwright.core.labels import Task
-from maskwright.data import augment
-from maskwright.data.items import CACHE_BYTES, Item, ItemCache, read_item
+from maskwright.data.augment import table as augment
+from maskwright.data.augment.base import Setting
+from maskwright.data.augment.others import OtherItems
+from maskwright.data.cache import CacheSpec, open_cache
+from maskwright.data.items import Item, read_item
+from maskwright.data.places import Places
 from maskwright.data.preprocess import Preprocess, preprocess_for
 from maskwright.data.rasters import read_header
-from maskwright.data.sampling import crop_window, order, sample_seed
+from maskwright.data.sampling import Lots, sample_seed
 from maskwright.data.sources.base import Source
 from maskwright.data.windows import Layers, cut
 
@@ -75,22 +77,26 @@ class TrainSpec:
     crop_shape: Shape | None
     """(height, width) of the random windows; None: whole images."""
     augment: Sequence[Mapping[str, Mapping[str, Any]]]
-    """Entries of the recipe, see data/augment.py."""
+    """Entries of the recipe, see data/augment/table.py."""
     max_pixels: int
     seed: int
     draws: int
     """Samples in an epoch."""
-    cache_bytes: int = CACHE_BYTES
-    """Decoded items each process keeps."""
+    cache: CacheSpec = field(default_factory=CacheSpec)
+    """Where decoded items are kept."""
+    lots: Lots | None = None
+    """Which item each draw takes; None: all alike."""
+    classes: tuple[int, ...] = ()
+    """Label values (planes, for multilabel) whose objects the rule `objects` draws."""
 
 
 class _Items:
     """Items with their pixels made numbers, read through a cache."""
 
-    def __init__(self, source: Source, task: Task, preprocess: Preprocess, max_pixels: int, cache_bytes: int) -> None:
+    def __init__(self, source: Source, task: Task, preprocess: Preprocess, max_pixels: int, cache: CacheSpec) -> None:
         assert source.labelled, "training and validation need labels"
         self.source, self.task, self.preprocess, self.max_pixels = source, task, preprocess, max_pixels
-        self.cache = ItemCache(self._read, cache_bytes)
+        self.cache = open_cache(self._read, source, cache)
 
     def _read(self, key: str) -> Item:
         item = read_item(self.source, key, self.task, self.max_pixels)
@@ -116,33 +122,38 @@ class _Items:
 class TrainSet(Dataset[Sample]):
     """Augmented random windows, indexed by (epoch, index) tickets: the same ticket, the same sample, anywhere.
 
+    Where items are drawn by their errors, the sample depends on what `lots` has learnt too.
+
     Args:
         spec: see TrainSpec.
     """
 
     def __init__(self, spec: TrainSpec) -> None:
         self.spec = spec
-        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache_bytes)
-        self._augmenter = augment.build(spec.augment)
+        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache)
+        self._augmenter = augment.build(spec.augment, setting=Setting(spec.task, len(spec.preprocess.bands)))
+        self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
+        self._places = Places(self.lots.sampling, spec.classes)
+        self._others = OtherItems(len(spec.keys), self._numbered)
 
     def __len__(self) -> int:
         return self.spec.draws
 
+    def _numbered(self, index: int) -> Layers:
+        return self._items.layers(self.spec.keys[index])
+
     def __getitem__(self, ticket: Ticket) -> Sample:
         epoch, index = ticket
         spec = self.spec
-        drawn = int(_epoch_order(spec.seed, epoch, len(spec.keys), spec.draws)[index])
-        layers = self._items.layers(spec.keys[drawn])
+        items, aims = self.lots.picks(epoch, index, 1)
+        drawn, aim = int(items[0]), int(aims[0])
+        key = spec.keys[drawn]
+        layers = self._items.layers(key)
         seed = sample_seed(spec.seed, epoch, index)
         size = spec.crop_shape or layers.shape
-        window = crop_window(spec.seed, epoch, index, layers.shape, self._augmenter.source_shape(size, seed))
-        result = self._augmenter(*cut(layers, window), seed, size)
+        window = self._places.window(key, layers, aim, seed, self._augmenter.source_shape(size, seed))
+        result = self._augmenter(*cut(layers, window), seed, size, self._others)
         return self._items.sample(Layers(*result), drawn)
-
-
-@lru_cache(maxsize=4)
-def _epoch_order(seed: int, epoch: int, items: int, draws: int) -> NDArray[np.int64]:
-    return order(seed, epoch, items, draws)
 
 
 class ValidSet(Dataset[Sample]):
@@ -155,7 +166,7 @@ class ValidSet(Dataset[Sample]):
         preprocess: as in training.
         crop_shape: (height, width) of the windows; None: whole images.
         max_pixels: larger images are refused.
-        cache_bytes: decoded items each process keeps.
+        cache: where decoded items are kept.
     """
 
     def __init__(
@@ -166,10 +177,10 @@ class ValidSet(Dataset[Sample]):
         preprocess: Preprocess,
         crop_shape: Shape | None,
         max_pixels: int,
-        cache_bytes: int = CACHE_BYTES,
+        cache: CacheSpec | None = None,
     ) -> None:
         self.keys = tuple(keys)
-        self._items = _Items(source, task, preprocess, max_pixels, cache_bytes)
+        self._items = _Items(source, task, preprocess, max_pixels, cache or CacheSpec())
         self._windows: list[tuple[int, Window]] = []
         for index, key in enumerate(self.keys):
             shape = read_header(source.image_path(key), max_pixels).shape

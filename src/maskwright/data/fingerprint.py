@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -21,13 +21,12 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.blocks import Data
 from maskwright.core.stop import Stop
+from maskwright.data.findings import Finding
 from maskwright.data.header import Header
-from maskwright.data.measure import Measured, Moments, measure
+from maskwright.data.measure import Describer, Measured, Moments, measure
 from maskwright.data.sources.base import Source
 
 MOST_THREADS = 16
-SHOWN = 6
-"""Keys or groups named in one note."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class ItemRecord:
     bytes: int
     """Size of the image file, to notice that it was changed."""
     digest: str
-    """BLAKE2b of the decoded pixels, 32 hex digits: equal for equal images, however compressed."""
+    """Of the decoded pixels, 32 hex digits: equal for equal images, however compressed."""
     pixels: tuple[int, ...]
     """Valid pixels of each value of the task, or of each plane for multilabel; empty if unlabelled."""
     valid: int
@@ -71,8 +70,10 @@ class Fingerprint:
     """Sum of the items' pixels."""
     duplicates: tuple[tuple[str, ...], ...]
     """Keys of images whose pixels are equal, group by group; plain one-coloured images are not compared."""
-    notes: tuple[str, ...]
-    """What the user should know, in words."""
+    notes: tuple[str, ...] = ()
+    """What the user should know, in words: suspicions and notes of the audit."""
+    similar: tuple[tuple[str, str, str, float], ...] = ()
+    """Pairs of items that show the same thing though their pixels differ: key, key, how, 0..1 (see similar.py)."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON."""
@@ -91,11 +92,61 @@ class Fingerprint:
             known["duplicates"] = tuple(tuple(group) for group in plain["duplicates"])
             for name in ("mean", "std", "class_pixels", "notes"):
                 known[name] = tuple(plain[name])
+            known["similar"] = tuple(tuple(pair) for pair in plain["similar"])
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"the fingerprint is of another version ({error})", where="fingerprint.json", fix="run inspect again"
             ) from None
+
+
+def look(
+    source: Source,
+    task: Task,
+    data: Data,
+    reporter: Reporter,
+    workers: int | None = None,
+    stop: Stop | None = None,
+    after: Callable[[Measured], None] | None = None,
+    describe: Mapping[str, Describer] | None = None,
+) -> list[Measured]:
+    """Decode every image and label of a source once, in parallel.
+
+    Args:
+        source: labelled or not.
+        task: gives classes, values and ignore.
+        data: max_pixels.
+        reporter: gets one progress bar.
+        workers: threads; None: as many as there are processors, 16 at most.
+        stop: looked at after each item.
+        after: gets each item in the order of keys, in this thread.
+        describe: name -> what is to be written down of each item, in the threads.
+
+    Returns:
+        what was learnt of each item, in the order of keys, their small copies taken away.
+
+    Raises:
+        Interrupted: a stop was asked for.
+    """
+    found: list[Measured] = []
+    executor = ThreadPoolExecutor(workers or min(MOST_THREADS, len(os.sched_getaffinity(0))))
+
+    def one(key: str) -> Measured:
+        return measure(source, key, task, data.max_pixels, describe)
+
+    try:
+        with reporter.task("inspect", len(source.keys)) as tick:
+            for measured in executor.map(one, source.keys):
+                if after is not None:
+                    after(measured)
+                measured.small = measured.areas = None
+                found.append(measured)
+                tick.advance()
+                if stop is not None:
+                    stop.check("nothing was written yet")
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+    return found
 
 
 def take(
@@ -105,35 +156,10 @@ def take(
     reporter: Reporter,
     workers: int | None = None,
     stop: Stop | None = None,
-) -> tuple[Fingerprint, list[str]]:
-    """Decode every image and label of a source once.
-
-    Args:
-        source: labelled or not.
-        task: gives classes, values and ignore.
-        data: bands, divide, max_pixels.
-        reporter: gets one progress bar.
-        workers: threads; None: as many as there are processors, 16 at most.
-        stop: looked at after each item.
-
-    Returns:
-        the fingerprint of the items that could be read, and every fault of the others, one line each.
-
-    Raises:
-        Interrupted: a stop was asked for.
-    """
-    found: list[Measured] = []
-    executor = ThreadPoolExecutor(workers or min(MOST_THREADS, len(os.sched_getaffinity(0))))
-    try:
-        with reporter.task("inspect", len(source.keys)) as tick:
-            for one in executor.map(lambda key: measure(source, key, task, data.max_pixels), source.keys):
-                found.append(one)
-                tick.advance()
-                if stop is not None:
-                    stop.check("nothing was written yet")
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-    return _sum(source, found, task, data), [fault for one in found for fault in one.faults]
+) -> tuple[Fingerprint, list[Finding]]:
+    """Look at a source, and return the fingerprint of what could be read and the faults of all other items."""
+    found = look(source, task, data, reporter, workers, stop)
+    return sum_up(source, found, task, data), [finding for one in found for finding in one.findings]
 
 
 def divisor(data: Data, dtype: str) -> float:
@@ -141,7 +167,7 @@ def divisor(data: Data, dtype: str) -> float:
     return data.divide or {"uint8": 255.0, "int8": 255.0, "uint16": 65535.0, "int16": 65535.0}.get(dtype, 1.0)
 
 
-def _sum(source: Source, found: Sequence[Measured], task: Task, data: Data) -> Fingerprint:
+def sum_up(source: Source, found: Sequence[Measured], task: Task, data: Data) -> Fingerprint:
     """Put the items together; those with faults are left out."""
     whole = [one for one in found if one.moments is not None]
     bands, dtype = _usual([one.header for one in found if one.header is not None])
@@ -150,7 +176,7 @@ def _sum(source: Source, found: Sequence[Measured], task: Task, data: Data) -> F
     std = np.sqrt(total.squares / max(total.count, 1)) / divide
     records = tuple(_record(source, one) for one in whole)
     kinds = 0 if not source.labelled else task.planes if task.kind == "multilabel" else len(task.values)
-    result = Fingerprint(
+    return Fingerprint(
         items=records,
         bands=bands,
         dtype=dtype,
@@ -159,10 +185,7 @@ def _sum(source: Source, found: Sequence[Measured], task: Task, data: Data) -> F
         std=tuple(float(value) if value > 0 else 1.0 for value in std),
         class_pixels=tuple(sum(record.pixels[kind] for record in records) for kind in range(kinds)),
         duplicates=_duplicates(whole),
-        notes=(),
     )
-    flat = [index for index, value in enumerate(std) if value == 0 and total.count]
-    return replace(result, notes=tuple(_notes(result, whole, flat, task)))
 
 
 def _record(source: Source, one: Measured) -> ItemRecord:
@@ -212,39 +235,3 @@ def _duplicates(whole: Sequence[Measured]) -> tuple[tuple[str, ...], ...]:
         if not one.plain:
             by_digest[one.digest].append(one.key)
     return tuple(tuple(keys) for keys in by_digest.values() if len(keys) > 1)
-
-
-def _notes(result: Fingerprint, whole: Sequence[Measured], flat: Sequence[int], task: Task) -> Iterator[str]:
-    """Say in words what is no fault but worth knowing."""
-    count = len(whole)
-    grey = sum(record.bands == 1 for record in result.items)
-    if grey and result.bands == 3:
-        yield f"{grey} of {count} images are grey beside colour ones; their band is used three times"
-    hidden = [one for one in whole if one.hidden]
-    if hidden:
-        share = sum(one.hidden for one in hidden) / sum(record.height * record.width for record in result.items)
-        yield f"{len(hidden)} of {count} images hide pixels by alpha or nodata ({share:.2%} of all); they do not count"
-    turned = sum(one.header is not None and one.header.orientation != 1 for one in whole)
-    if turned:
-        yield f"{turned} of {count} images carry an EXIF orientation, which is not applied: pixels are used as stored"
-    void = [record.key for record in result.items if record.valid == 0]
-    if void:
-        yield f"{len(void)} of {count} items have no pixel that counts: {_some(void)}"
-    names = task.classes if task.kind == "multilabel" else task.value_names
-    for name, pixels in zip(names, result.class_pixels, strict=bool(result.class_pixels)):
-        if not pixels:
-            yield f"class '{name}' has no pixel"
-    for band in flat:
-        yield f"band {band + 1} of the bands used is constant"
-    labels = {one.key: one.label_digest for one in whole}
-    for keys in result.duplicates[:SHOWN]:
-        differ = ", yet their labels differ" if len({labels[key] for key in keys}) > 1 else ""
-        yield f"images {_some(keys)} are equal{differ}; they stay in one fold"
-    if len(result.duplicates) > SHOWN:
-        yield f"and {len(result.duplicates) - SHOWN} more groups of equal images"
-
-
-def _some(keys: Sequence[str]) -> str:
-    """Name the first keys of a list."""
-    listed = ", ".join(f"'{key}'" for key in keys[:SHOWN])
-    return f"{listed} and {len(keys) - SHOWN} more" if len(keys) > SHOWN else listed

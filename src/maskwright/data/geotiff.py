@@ -35,15 +35,21 @@ def opened(path: Path, limit: Limit) -> Iterator[Any]:
             f"is damaged or truncated ({error.__cause__ or error})",
             where=path,
             fix="copy it again, or take it out of the set",
+            kind="damaged_file",
         ) from error
 
 
 def _refuse_odd_tiff(dataset: Any, path: Path) -> None:
     if dataset.count > MAX_BANDS:
-        raise InputError(f"has {dataset.count} bands, more than {MAX_BANDS}", where=path, fix="keep fewer bands")
+        raise InputError(
+            f"has {dataset.count} bands, more than {MAX_BANDS}", where=path, fix="keep fewer bands", kind="odd_bands"
+        )
     if len(set(dataset.dtypes)) > 1 or np.dtype(dataset.dtypes[0]).kind not in "uif":
         raise InputError(
-            f"has bands of type {', '.join(sorted(set(dataset.dtypes)))}", where=path, fix="store all as one real type"
+            f"has bands of type {', '.join(sorted(set(dataset.dtypes)))}",
+            where=path,
+            fix="store all as one real type",
+            kind="odd_bands",
         )
     block = max(rows * cols for rows, cols in dataset.block_shapes)
     if block > max(MAX_BLOCK, dataset.height * dataset.width):
@@ -51,6 +57,7 @@ def _refuse_odd_tiff(dataset: Any, path: Path) -> None:
             f"has blocks of {block} pixels, more than the image",
             where=path,
             fix="store it in tiles of 256 or 512 pixels",
+            kind="odd_bands",
         )
 
 
@@ -89,7 +96,9 @@ def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
     alpha, palette = _alpha_bands(dataset), _palette_of(dataset)
     colour = [index for index in range(1, dataset.count + 1) if index not in alpha]
     if not colour:
-        raise InputError("has no band but alpha", where=path, fix="give an image with at least one band")
+        raise InputError(
+            "has no band but alpha", where=path, fix="give an image with at least one band", kind="odd_bands"
+        )
     pixels = np.ascontiguousarray(np.moveaxis(dataset.read(colour), 0, -1))
     if all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
         valid = np.ones(dataset.shape, bool)
@@ -106,12 +115,17 @@ def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
     """
     if dataset.count != 1:
         raise InputError(
-            f"a mask must have one channel, this one has {dataset.count}", where=path, fix="keep the band of class ids"
+            f"a mask must have one channel, this one has {dataset.count}",
+            where=path,
+            fix="keep the band of class ids",
+            kind="colour_mask",
         )
     values, nodata = dataset.read(1), dataset.nodata
     if values.dtype.kind == "f":
         whole = np.isfinite(values) & (np.abs(values) < 2**31) & (values == np.floor(values))
         if not whole.all():
-            raise InputError("a mask must hold whole numbers", where=path, fix="store class ids as uint8")
+            raise InputError(
+                "a mask must hold whole numbers", where=path, fix="store class ids as uint8", kind="fraction_mask"
+            )
         values = values.astype(np.int32)
     return values, int(nodata) if nodata is not None and float(nodata).is_integer() else None

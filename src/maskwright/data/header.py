@@ -53,17 +53,29 @@ def refuse_size(found: Shape, limit: Limit, path: Path) -> None:
     """
     if isinstance(limit, tuple):
         if tuple(found) != limit:
-            raise InputError(
-                f"the mask has {found[0]} x {found[1]} pixels (height x width), its image {limit[0]} x {limit[1]}",
-                where=path,
-                fix="make both the same size",
-            )
+            raise _another_size((found[0], found[1]), limit, path)
     elif found[0] * found[1] > limit:
         raise InputError(
             f"{found[0]} x {found[1]} = {found[0] * found[1]} pixels are more than the {limit} allowed",
             where=path,
             fix="cut it into tiles, or raise data.max_pixels if you trust the file",
+            kind="too_large",
         )
+
+
+def _another_size(found: Shape, wanted: Shape, path: Path) -> InputError:
+    """Say how the size of a mask differs from its image's."""
+    what = f"the mask has {found[0]} x {found[1]} pixels (height x width), its image {wanted[0]} x {wanted[1]}"
+    kind, fix = "size_mismatch", "make both the same size"
+    if found == wanted[::-1]:
+        kind, fix = "size_transposed", "turn the mask, or the image if its viewer turned it (EXIF)"
+        what += ": height and width are swapped"
+    elif abs(found[0] * wanted[1] - found[1] * wanted[0]) < max(*found, *wanted) and (
+        not 0.9 < found[0] / wanted[0] < 1.1
+    ):
+        kind, fix = "size_scaled", "resize the mask with nearest neighbour, or take the images it was drawn on"
+        what += ": the same proportions at another scale"
+    return InputError(what, where=path, fix=fix, kind=kind, facts={"mask": list(found), "image": list(wanted)})
 
 
 _filters = threading.Lock()

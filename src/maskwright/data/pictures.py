@@ -54,7 +54,7 @@ def opened(path: Path, limit: Limit) -> Iterator[ImageFile]:
             picture = _plugin(handle)
             refuse_size((picture.height, picture.width), limit, path)
             if getattr(picture, "n_frames", 1) > 1:
-                raise InputError("is an animation", where=path, fix="save one frame as PNG")
+                raise InputError("is an animation", where=path, fix="save one frame as PNG", kind="animation")
             yield picture
     except InputError:
         raise
@@ -62,7 +62,10 @@ def opened(path: Path, limit: Limit) -> Iterator[ImageFile]:
         if isinstance(error, OSError) and error.errno is not None:
             raise from_os_error(error, path) from error
         raise InputError(
-            f"is damaged or truncated ({error})", where=path, fix="copy it again, or take it out of the set"
+            f"is damaged or truncated ({error})",
+            where=path,
+            fix="copy it again, or take it out of the set",
+            kind="damaged_file",
         ) from error
 
 
@@ -103,7 +106,9 @@ def header(picture: ImageFile, path: Path) -> Header:
     """
     raw_mode = _raw_mode(picture)
     if picture.mode not in BANDS:
-        raise InputError(f"has colour mode {picture.mode}", where=path, fix="convert it to grey, RGB or RGBA")
+        raise InputError(
+            f"has colour mode {picture.mode}", where=path, fix="convert it to grey, RGB or RGBA", kind="odd_colours"
+        )
     deep = picture.mode.startswith("I") or raw_mode.endswith(";16B")
     return Header(
         height=picture.height,
@@ -180,13 +185,14 @@ def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
         InputError: it has colour channels, or is a JPEG.
     """
     if picture.format == "JPEG":
-        raise InputError("a JPEG mask has blurred label values", where=path, fix="save masks as PNG")
+        raise InputError("a JPEG mask has blurred label values", where=path, fix="save masks as PNG", kind="jpeg_mask")
     raw_mode = _raw_mode(picture)
     if picture.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
         raise InputError(
             f"a mask must have one channel, this one has {len(picture.getbands())} ({picture.mode})",
             where=path,
             fix="save class ids as a grey or palette PNG",
+            kind="colour_mask",
         )
     _load(picture, path)
     values = np.array(picture)

@@ -13,6 +13,7 @@ from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.recipe.blocks import Data
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.header import Pixels, Valid
+from maskwright.data.windows import to_planes
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet in RGB divided by 255 (torchvision, models/_presets)."""
@@ -71,14 +72,11 @@ class Preprocess:
         Args:
             image: what number gave, perhaps augmented.
         """
-        import cv2
-
         mean, std = np.array(self.mean), np.array(self.std)
         factor = (1 / std / self.divide if image.dtype == np.uint8 else 1 / std).astype(np.float32)
         offset = (-mean / std).astype(np.float32)
         result = np.empty((image.shape[2], *image.shape[:2]), np.float32)
-        planes = list(result) if image.dtype == np.float32 else None  # OpenCV writes into arrays that fit
-        for band, plane in enumerate(cv2.split(np.ascontiguousarray(image), planes)):
+        for band, plane in enumerate(to_planes(image)):
             np.multiply(plane, factor[band], out=result[band])
             result[band] += offset[band]
         return result

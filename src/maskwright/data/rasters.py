@@ -108,7 +108,9 @@ def _driver(path: Path) -> str:
     except OSError as error:
         raise from_os_error(error, path) from error
     if not head:
-        raise InputError("is empty (0 bytes)", where=path, fix="copy it again, or take it out of the set")
+        raise InputError(
+            "is empty (0 bytes)", where=path, fix="copy it again, or take it out of the set", kind="empty_file"
+        )
     if head.startswith(TIFF):
         return "GTiff"
     for signature, (name, _) in pictures.PLUGINS.items():
@@ -119,9 +121,11 @@ def _driver(path: Path) -> str:
             "is a GDAL VRT, which may point at any file and is never opened",
             where=path,
             fix="give the GeoTIFF it points at",
+            kind="virtual_raster",
         )
     raise InputError(
         f"is no PNG, JPEG, GIF, BMP or TIFF (it begins with {ascii(head[:8])[2:-1]})",
         where=path,
         fix="convert it, or take it out of the set",
+        kind="foreign_format",
     )

@@ -19,6 +19,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
+from maskwright.ensembling.clean import Cleaning, clean
 from maskwright.ensembling.evidence import Evidence
 from maskwright.ensembling.thresholds import Edges, Rule, edge_value
 
@@ -44,6 +45,8 @@ class Decision(Block):
     """False: every plane has the recipe's fixed threshold."""
     fixed_edge: int = Field(default=128, ge=1, le=255)
     """The recipe's fixed threshold."""
+    cleaning: Cleaning = Cleaning()
+    """What is taken away from the answer, and filled in it."""
     recipe: str = ""
     """Hash of the recipe."""
     evidence: Evidence
@@ -140,10 +143,11 @@ def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.ui
     """
     if decision.rule == "argmax":
         label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
-        return label
+        return clean(label, decision.cleaning, task, probability)
     units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
     planes = above(units, UNIT * decision.total, decision.edges)
-    return planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
+    label = planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
+    return clean(label, decision.cleaning, task, probability)
 
 
 def above(units: NDArray[np.integer[Any]], scale: int, edges: Edges) -> NDArray[np.uint8]:

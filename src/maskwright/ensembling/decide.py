@@ -14,6 +14,8 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe import blocks
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
+from maskwright.ensembling.clean import Cleaning
+from maskwright.ensembling.cleaning import prove
 from maskwright.ensembling.evidence import Choice
 from maskwright.ensembling.honest import Chooser, Gain, Procedure, Setting, compare, count_items
 from maskwright.ensembling.oof import Item, OutOfFold
@@ -68,6 +70,10 @@ def decide(
         *(any(choice.what == what and choice.kept for choice in choices) for what in ("weights", "thresholds"))
     )
     final = chooser.choose(kept)
+    cleaned = prove(oof, chooser, kept, reporter, stop) if block.postprocess == "auto" else None
+    if cleaned is not None:
+        choices = (*choices, cleaned.choice)
+        cleaned = cleaned if cleaned.choice.kept else None
     for choice in choices:
         verdict = "kept" if choice.kept else "not kept"
         reporter.say(f"decide: {choice.what} {choice.outcome} {verdict}: {choice.reason}")
@@ -79,8 +85,9 @@ def decide(
         kept_weights=kept.weights,
         kept_thresholds=kept.thresholds,
         fixed_edge=edge_of(block.threshold),
+        cleaning=Cleaning() if cleaned is None else cleaned.cleaning,
         recipe=oof.recipe,
-        evidence=gather(oof, chooser, kept, choices),
+        evidence=gather(oof, chooser, kept, choices, cleaned),
     )
 
 

@@ -18,6 +18,7 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
+from maskwright.ensembling.cleaning import count_cleaned
 from maskwright.ensembling.evidence import ClassScore, Score, plain_score
 from maskwright.ensembling.honest import Setting, count_settings
 from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems, Truth
@@ -103,7 +104,7 @@ def score_items(
     setting = final_setting(decision)
 
     def work(item: Item) -> NDArray[np.int64]:
-        return count_settings(item, [setting], task)[0]
+        return count_cleaned(item, setting, decision.cleaning, task)
 
     counted = oof.each(work, reporter, "score oof", stop)
     return [_row(entry, oof.split, counts, decision.metric) for entry, counts in counted]
@@ -150,7 +151,8 @@ def score_set(
         settings += [Setting(single, fixed), Setting(single, own.get(name, fixed))]
 
     def work(item: Item) -> NDArray[np.int64]:
-        return np.stack(count_settings(item, settings, task))
+        counted = count_settings(item, settings, task)
+        return np.stack([count_cleaned(item, settings[0], decision.cleaning, task), *counted[1:]])
 
     total = np.zeros((len(settings), 4, task.planes), np.int64)
     rows = []

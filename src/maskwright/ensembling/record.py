@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from maskwright.core.labels import Task
+from maskwright.ensembling.cleaning import Cleaned
 from maskwright.ensembling.evidence import (
     CandidateScore,
     Choice,
@@ -16,7 +17,7 @@ from maskwright.ensembling.evidence import (
     Score,
     plain_score,
 )
-from maskwright.ensembling.honest import Chooser, Procedure
+from maskwright.ensembling.honest import Chooser, Procedure, Setting
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.ensembling.select import Shares, alone, uniform
 from maskwright.ensembling.thresholds import curves
@@ -26,7 +27,9 @@ from maskwright.scoring.scores import per_class, score
 NOTHING_TUNED = Procedure(False, False)
 
 
-def gather(oof: OutOfFold, chooser: Chooser, kept: Procedure, choices: tuple[Choice, ...]) -> Evidence:
+def gather(
+    oof: OutOfFold, chooser: Chooser, kept: Procedure, choices: tuple[Choice, ...], cleaned: Cleaned | None = None
+) -> Evidence:
     """Return all scores of a decision.
 
     Args:
@@ -34,20 +37,23 @@ def gather(oof: OutOfFold, chooser: Chooser, kept: Procedure, choices: tuple[Cho
         chooser: counts of all candidates.
         kept: what is tuned in the end.
         choices: what was tried.
+        cleaned: counts after cleaning, if that is kept.
     """
     tally = chooser.tally
-    honest, final = chooser.honest(kept), chooser.choose(kept)
+    honest = chooser.honest(kept) if cleaned is None else Counts(*cleaned.honest.sum(0))
+    final = chooser.choose(kept)
+    optimistic = chooser.optimistic(kept) if cleaned is None else cleaned.optimistic
     confusion = tally.pooled(final.shares, tally.folds) if oof.task.kind == "multiclass" else np.zeros((0, 0), int)
     return Evidence(
         honest=plain_score(score(honest, tally.metric)),
-        optimistic=plain_score(score(chooser.optimistic(kept), tally.metric)),
+        optimistic=plain_score(score(optimistic, tally.metric)),
         default=plain_score(score(chooser.optimistic(NOTHING_TUNED), tally.metric)),
         items=len(oof.entries),
         pixels=int(honest.pixels[0]),
         choices=choices,
         members=tuple(_member(index, name, chooser, len(oof.members)) for index, name in enumerate(oof.members)),
         candidates=tuple(_candidate(shares, chooser) for shares in tally.candidates),
-        folds=_folds(oof, chooser, kept),
+        folds=_folds(oof, chooser, kept, cleaned),
         classes=_classes(oof, chooser, final.shares, honest),
         confusion=tuple(tuple(int(value) for value in row) for row in confusion),
     )
@@ -78,15 +84,22 @@ def _candidate(shares: Shares, chooser: Chooser) -> CandidateScore:
     )
 
 
-def _folds(oof: OutOfFold, chooser: Chooser, kept: Procedure) -> tuple[FoldScore, ...]:
+def _folds(oof: OutOfFold, chooser: Chooser, kept: Procedure, cleaned: Cleaned | None) -> tuple[FoldScore, ...]:
     tally = chooser.tally
     equal = uniform(len(oof.members))
+
+    def honest(fold: int, setting: Setting) -> float:
+        if cleaned is None:
+            return tally.score(setting.shares, [fold], setting.edges)
+        mine = [entry.fold == fold for entry in oof.entries]
+        return score(Counts(*cleaned.honest[mine].sum(0)), tally.metric)
+
     return tuple(
         FoldScore(
             fold=fold,
             items=sum(entry.fold == fold for entry in oof.entries),
             default=plain_score(tally.score(equal, [fold], chooser.default)),
-            honest=plain_score(tally.score(setting.shares, [fold], setting.edges)),
+            honest=plain_score(honest(fold, setting)),
             shares=setting.shares,
             edges=setting.edges,
         )

@@ -57,7 +57,7 @@ class Cluster:
         return sums + (everyone - sums.detach())
 
     def total(self, counts: Tensor) -> Tensor:
-        """Add integer counts of all processes up."""
+        """Add counts of all processes up, or values that are 0 in all but one of them."""
         if self.size > 1:
             counts = counts.to(self.device)
             distributed.all_reduce(counts)

@@ -6,7 +6,8 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from maskwright.core.errors import InputError, Interrupted
-from maskwright.core.files import atomic_path, sweep_partials, write_json
+from maskwright.core.files import atomic_path, read_json, sweep_partials, write_json
 from maskwright.core.progress import Reporter, Silent, Tick
 from maskwright.core.stop import Stop
 from maskwright.data.dataset import Batch, TrainSet, TrainSpec, ValidSet
@@ -30,9 +31,10 @@ from maskwright.training.job import FoldJob, memory_explained
 from maskwright.training.loader import Samples, read_batches
 from maskwright.training.loop import Kit, StepRecord, train_step
 from maskwright.training.losses.table import build_loss
+from maskwright.training.mining import Ledger, item_errors
 from maskwright.training.optim import build_optimizer
 from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan
-from maskwright.training.precision import precision_of
+from maskwright.training.precision import precision_of, repeatable
 from maskwright.training.records import Records
 from maskwright.training.schedule import build_schedule
 from maskwright.training.validate import Exam, evaluate
@@ -58,21 +60,35 @@ def fit_fold(job: FoldJob, folder: Path, reporter: Reporter, stop: Stop) -> None
 
     Raises:
         Interrupted: a stop was asked for; the state is saved.
-        InputError: contradictions, unreadable items, a loss that is no number.
+        InputError: contradictions, unreadable items, a loss that is no number, another training's results.
         MemoryLimitError: the step does not fit.
         StorageError: the state cannot be written.
     """
     cluster = Cluster()
-    if cluster.from_main((folder / DONE).exists()):
+    if cluster.from_main(_finished(job, folder)):
         shutil.rmtree(folder / "state", ignore_errors=True)
         return
     if cluster.main:
         sweep_partials(folder)
     try:
-        with memory_explained(job, folder), _repeatable(cluster.device):
+        with memory_explained(job, folder), repeatable(cluster.device):
             Training(job, folder, reporter if cluster.main else Silent(), stop, cluster).run()
     finally:
         cluster.release()
+
+
+def _finished(job: FoldJob, folder: Path) -> bool:
+    """Say whether a fold's results are there; refuse those of another training."""
+    if not (folder / DONE).exists():
+        return False
+    told = read_json(folder / DONE)
+    if not isinstance(told, dict) or told.get("job") != job.digest:
+        raise InputError(
+            "holds the results of a training with another recipe, fold or data",
+            where=folder,
+            fix="move it away, or train again: maskwright train --redo",
+        )
+    return True
 
 
 class Training:
@@ -83,6 +99,8 @@ class Training:
         train = job.member.train
         check_share(train, cluster.size, str(folder))
         self.plan: Plan = make_plan(train, len(job.train_keys), job.seed)
+        self.lots = job.lots(self.plan.draws)
+        self.ledger = Ledger(len(job.train_keys)) if job.member.sampling.windows == "hard" else None
         self.checkpoints = Checkpoints(folder, job.digest)
         self.save_every, self.on_cpu = train.save_every, cluster.device.type == "cpu"
         self.step = self.saved = 0
@@ -129,6 +147,8 @@ class Training:
         load_optimizer(self.optimizer, self.model, unpack("optimizer", state.tensors))
         if self.ema is not None:
             self.ema.load_state_dict(unpack("ema", state.tensors))
+        if self.ledger is not None:
+            self.ledger.load_state_dict(unpack("ledger", state.tensors))
         facts = state.facts
         self.epoch_open, self.loss_sum, self.best, self.sizes = (
             facts[name] for name in ("epoch_open", "loss_sum", "best", "sizes")
@@ -162,15 +182,19 @@ class Training:
             train=member.train,
             bf16=precision_of(member.train, cluster.device) == "bf16",
             seed=self.job.seed,
+            errors=None if self.ledger is None else partial(item_errors, task=self.job.task),
         )
 
     def _exam(self) -> Exam | None:
         job, train = self.job, self.job.member.train
         if not job.valid_keys:
             return None
-        windows = ValidSet(job.source, job.valid_keys, job.task, job.preprocess, train.crop_shape, job.max_pixels)
+        windows = ValidSet(
+            job.source, job.valid_keys, job.task, job.preprocess, train.crop_shape, job.max_pixels, job.cache
+        )
         size = 1 if train.crop_shape is None else job.member.predict.batch_size
-        return Exam(windows, job.task, size, train.workers, self.kit.bf16, train.channels_last)
+        loss = build_loss(job.member.loss, job.task, frequency=job.frequency)
+        return Exam(windows, job.task, size, train.workers, self.kit.bf16, train.channels_last, loss)
 
     def run(self) -> None:
         """Take all steps that are left and write the final files."""
@@ -189,11 +213,17 @@ class Training:
     def _train(self, tick: Tick) -> None:
         if self.epoch_open:
             self._end_epoch()
-        deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size)
+        samples = self.samples()
         workers, pin = self.job.member.train.workers, self.cluster.device.type == "cuda"
-        with closing(read_batches(self.samples(), deal, workers, pin=pin)) as batches:
-            while self.step < self.plan.total:
-                self.take_step(batches, tick)
+        while self.step < self.plan.total:
+            last = self.plan.total
+            if self.ledger is not None:  # workers read ahead, so they begin anew when the errors are known
+                self.lots.learn(self.ledger.last)
+                last = self.plan.epoch_end(self.step)
+            deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size, last)
+            with closing(read_batches(samples, deal, workers, pin=pin)) as batches:
+                while self.step < last:
+                    self.take_step(batches, tick)
 
     def take_step(self, batches: Iterator[Batch], tick: Tick) -> None:
         """Take one step and do what is due after it: log, validate, save, stop."""
@@ -225,6 +255,9 @@ class Training:
                 max_pixels=job.max_pixels,
                 seed=job.seed,
                 draws=self.plan.draws,
+                cache=job.cache,
+                lots=self.lots,
+                classes=job.drawn_classes,
             )
         )
 
@@ -232,10 +265,13 @@ class Training:
         """Bring home what recent steps left on the device; stop at a loss that is no number."""
         for record in self.pending:
             loss, norm = float(record.loss), float(record.norm)
-            keys = [self.job.train_keys[item] for item in self.plan.items_of(record.step)]
+            keys = [self.job.train_keys[item] for item in self.plan.items_of(record.step, self.lots)]
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise self._no_number(record.step, loss, norm, keys)
             self.loss_sum += loss
+            if self.ledger is not None:
+                for items, errors in record.watched:
+                    self.ledger.add(items.numpy(), errors.cpu().numpy())
             if self.records is not None:
                 epoch = record.step // self.plan.steps_per_epoch + 1
                 rate = self.job.member.optimizer.lr * record.rate
@@ -258,32 +294,36 @@ class Training:
     def _end_epoch(self) -> None:
         """Validate where it is due, write the history's row, save; a stop leaves the epoch open."""
         epoch = self.step // self.plan.steps_per_epoch
-        value = None
+        held_out = None
         due = epoch % self.job.member.train.validate_every == 0 or self.step == self.plan.total
         if self.exam is not None and due:
-            value = self._validate(self.exam)
+            held_out = self._validate(self.exam)
         if self.records is not None:
             rate = self.job.member.optimizer.lr * self.kit.multiplier(self.step - 1)
-            self.records.epoch(epoch, self.step, rate, self.loss_sum / self.plan.steps_per_epoch, value)
+            self.records.epoch(epoch, self.step, rate, self.loss_sum / self.plan.steps_per_epoch, held_out)
             seconds = round(time.perf_counter() - self.began, 3)
             self.records.timing({"epoch": epoch, "step": self.step, "seconds": seconds})
         self.began = time.perf_counter()
         self.epoch_open, self.loss_sum = False, 0.0
+        if self.ledger is not None:
+            self.ledger.pool(self.cluster)
+            self.ledger.end_epoch()
         self._save()
 
-    def _validate(self, exam: Exam) -> float:
+    def _validate(self, exam: Exam) -> tuple[float, float]:
+        """Return loss and score on the held-out windows; keep the weights if they are the best so far."""
         self.cluster.share(self._weights().values())
         with self.ema.applied() if self.ema is not None else nullcontext():
-            counts = evaluate(self.model, exam, self.cluster, self._asked)
-        if counts is None:
+            verdict = evaluate(self.model, exam, self.cluster, self._asked)
+        if verdict is None:
             self._interrupted(self.cluster.agree(self.stop.signal_number or 0))
-        value = score(counts, self.job.metric)
+        value = score(verdict.counts, self.job.metric)
         if value > self.best.get("score", -math.inf):
             self.best = {"step": self.step, "score": value}
             if self.cluster.main:
                 facts = {**self._facts(), "score": value, "metric": self.job.metric}
                 save_weights(self.checkpoints.best_path(self.step), self._weights(), facts)
-        return value
+        return verdict.loss, value
 
     def _asked(self) -> bool:
         return bool(self.cluster.agree(self.stop.signal_number or 0))
@@ -293,16 +333,22 @@ class Training:
         raise Interrupted(signal_number, f"training stopped after step {self.step} of {self.plan.total}, saved")
 
     def _save(self) -> None:
-        if self.records is None or (self.saved == self.step and self.epoch_open):
+        if self.saved == self.step and self.epoch_open:
+            return
+        self.saved = self.step
+        if self.ledger is not None:
+            self.ledger.pool(self.cluster)
+        if self.records is None:
             return
         tensors = pack("model", self.model.state_dict())
         tensors |= pack("optimizer", optimizer_tensors(self.optimizer, self.model))
         if self.ema is not None:
             tensors |= pack("ema", self.ema.state_dict())
+        if self.ledger is not None:
+            tensors |= pack("ledger", self.ledger.state_dict())
         facts = {"epoch_open": self.epoch_open, "loss_sum": self.loss_sum, "best": self.best}
         sizes = self.records.sync()
         self.checkpoints.save(self.step, tensors, {**facts, "sizes": sizes, "threads": torch.get_num_threads()})
-        self.saved = self.step
         self._publish()
 
     def _publish(self) -> None:
@@ -334,21 +380,6 @@ class Training:
         self._publish()
         if not self.best:
             save_weights(self.folder / BEST, self._weights(), self._facts())
-        write_json(self.folder / DONE, {"step": self.step, "metric": self.job.metric, "best": self.best or None})
+        told = {"job": self.job.digest, "step": self.step, "metric": self.job.metric, "best": self.best or None}
+        write_json(self.folder / DONE, told)
         shutil.rmtree(self.folder / "state", ignore_errors=True)
-
-
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """Choose operations that give the same bits each time, where that costs nothing: on the CPU."""
-    filling: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = filling.fill_uninitialized_memory
-    if device.type == "cpu":
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        filling.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
-        filling.fill_uninitialized_memory = fill

@@ -8,13 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from maskwright.core.errors import MemoryLimitError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
+from maskwright.data.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
+from maskwright.data.places import drawn_classes
+from maskwright.data.sampling import Lots
 from maskwright.data.sources.base import Source
 from maskwright.training.losses.options import Frequency
 
@@ -35,6 +40,13 @@ class FoldJob:
     """A name from scoring/scores.py; decides which weights are the best."""
     frequency: Frequency | None = None
     """How often classes occur in the training items, for losses whose class weights follow from it."""
+    weights: tuple[float, ...] | None = None
+    """How often each training item is drawn relative to others; None: all alike."""
+    pixels: NDArray[np.int64] | None = field(default=None, compare=False)
+    """(training items, classes) valid pixels of each value of the task, or of each plane for multilabel; needed
+    where classes or objects are drawn."""
+    cache: CacheSpec = field(default_factory=CacheSpec)
+    """Where decoded items are kept."""
     recipe_dir: Path | None = None
     """Folder that a local weights file is relative to."""
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -48,7 +60,25 @@ class FoldJob:
         for name in ("workers", "save_every"):
             member["train"].pop(name)
         plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]
-        return digest([*plain, self.preprocess.to_plain()])
+        weights = [] if self.weights is None else [self.weights]
+        return digest([*plain, self.preprocess.to_plain(), *weights])
+
+    @property
+    def drawn_classes(self) -> tuple[int, ...]:
+        """Label values (planes, for multilabel) that the rules balanced and objects draw."""
+        return drawn_classes(self.member.sampling, self.task)
+
+    def lots(self, draws: int) -> Lots:
+        """Return which item each draw takes; `draws` of them are an epoch."""
+        return Lots(
+            self.seed,
+            len(self.train_keys),
+            draws,
+            weights=self.weights,
+            sampling=self.member.sampling,
+            pixels=self.pixels,
+            classes=self.drawn_classes,
+        )
 
 
 @contextmanager

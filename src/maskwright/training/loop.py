@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -35,6 +35,8 @@ class Kit:
     train: Train
     bf16: bool
     seed: int
+    errors: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    """From logits, label and valid to the error of each sample, where items are drawn by their errors."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in bfloat16 while inside, where that is asked for."""
@@ -49,6 +51,8 @@ class StepRecord:
     rate: float
     loss: Tensor
     norm: Tensor
+    watched: tuple[tuple[Tensor, Tensor], ...] = ()
+    """(items, errors) of each batch of this process, where errors are asked for."""
 
 
 def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
@@ -63,7 +67,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
     set_rate(kit.optimizer, rate)
     # each process has the loss of the whole batch and its own part of the gradient; DDP averages them
     factor = kit.cluster.size / kit.train.accumulate
-    losses = []
+    losses, watched = [], []
     for micro in range(kit.train.accumulate):
         batch = place(next(batches), kit.cluster.device, channels_last=kit.train.channels_last)
         seed_forward(step_seed(kit.seed, step, micro, kit.cluster.rank), kit.cluster.device)
@@ -75,11 +79,14 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
                 kit.optimizer.zero_grad()
             torch.autograd.backward(loss if factor == 1 else loss * factor)
         losses.append(loss.detach())
+        if kit.errors is not None:
+            watched.append((batch["index"], kit.errors(logits, batch["label"], batch["valid"])))
     norm = clip(kit.parameters, kit.train.clip)
     kit.optimizer.step()
     if kit.ema is not None:
         kit.ema.update(step)
-    return StepRecord(step, rate, losses[0] if len(losses) == 1 else torch.stack(losses).mean(), norm)
+    mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
+    return StepRecord(step, rate, mean, norm, tuple(watched))
 
 
 @torch.no_grad()

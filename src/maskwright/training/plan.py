@@ -5,14 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Train
-from maskwright.data.sampling import order
+from maskwright.data.sampling import Lots
 
 Ticket = tuple[int, int]
 """(epoch, index): one draw; data/dataset.py turns it into a sample."""
@@ -55,12 +51,16 @@ class Plan:
         first = (place * self.accumulate + micro) * self.batch_size + rank * share
         return [(epoch, index) for index in range(first, first + share)]
 
-    def items_of(self, step: int) -> list[int]:
+    def items_of(self, step: int, lots: Lots) -> list[int]:
         """Return the numbers of the items that all processes draw in a step, in order."""
         epoch, place = divmod(step, self.steps_per_epoch)
         count = self.batch_size * self.accumulate
-        drawn = _order(self.seed, epoch, self.items, self.draws)
-        return [int(item) for item in drawn[place * count : (place + 1) * count]]
+        drawn: list[int] = lots.items(epoch, place * count, count).tolist()
+        return drawn
+
+    def epoch_end(self, step: int) -> int:
+        """Return the number of steps done when the epoch that a step lies in is over."""
+        return (step // self.steps_per_epoch + 1) * self.steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,21 @@ class Deal:
     first: int
     rank: int
     size: int
+    last: int | None = None
+    """Steps done at the end; None: all."""
+
+    @property
+    def steps(self) -> range:
+        """The steps whose batches are given."""
+        return range(self.first, self.plan.total if self.last is None else self.last)
 
     def __iter__(self) -> Iterator[list[Ticket]]:
-        for step in range(self.first, self.plan.total):
+        for step in self.steps:
             for micro in range(self.plan.accumulate):
                 yield self.plan.tickets(step, micro, self.rank, self.size)
 
     def __len__(self) -> int:
-        return (self.plan.total - self.first) * self.plan.accumulate
+        return len(self.steps) * self.plan.accumulate
 
 
 def make_plan(train: Train, items: int, seed: int) -> Plan:
@@ -107,8 +114,3 @@ def step_seed(seed: int, step: int, micro: int, rank: int) -> int:
     """Return the 63-bit seed of everything random inside one forward pass (dropout, stochastic depth)."""
     text = f"forward {seed} {step} {micro} {rank}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-
-
-@lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, items: int, draws: int) -> NDArray[np.int64]:
-    return order(seed, epoch, items, draws)

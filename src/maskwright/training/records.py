@@ -15,10 +15,10 @@ LOG = "log.jsonl"
 TIMING = "timing.jsonl"
 WAITING = 64
 """Lines that may wait in memory."""
-HEADER = "epoch,step,lr,loss,score\n"
-"""Columns of history.csv: epoch and step count from 1; loss is the epoch's mean; score is empty where
-nothing was validated. Neither this file nor log.jsonl holds a time, so they are the same bytes after
-any interruption; times are in timing.jsonl."""
+HEADER = "epoch,step,lr,loss,valid_loss,score\n"
+"""Columns of history.csv: epoch and step count from 1; loss is the epoch's mean, valid_loss the mean over batches
+of held-out windows; it and score are empty where nothing was validated. Neither this file nor log.jsonl holds a
+time, so they are the same bytes after any interruption; times are in timing.jsonl."""
 
 
 class Journal:
@@ -94,9 +94,10 @@ class Records:
         """Add a line to log.jsonl."""
         self._log.write(json.dumps(plain) + "\n")
 
-    def epoch(self, epoch: int, step: int, rate: float, loss: float, score: float | None) -> None:
-        """Add a row to history.csv."""
-        self._history.write(f"{epoch},{step},{rate!r},{loss!r},{'' if score is None else repr(score)}\n")
+    def epoch(self, epoch: int, step: int, rate: float, loss: float, held_out: tuple[float, float] | None) -> None:
+        """Add a row to history.csv; `held_out` is loss and score on the held-out windows, if there are any."""
+        told = "," if held_out is None else f"{held_out[0]!r},{held_out[1]!r}"
+        self._history.write(f"{epoch},{step},{rate!r},{loss!r},{told}\n")
 
     def timing(self, plain: Mapping[str, Any]) -> None:
         """Add a line to timing.jsonl."""

@@ -1,4 +1,4 @@
-"""Scores on held-out windows, from integer counts that add up over windows and processes."""
+"""Score and loss on held-out windows: integer counts that add up over windows and processes, losses by batch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from maskwright.scoring.counts import Counts, count
 from maskwright.training.cluster import Cluster
 from maskwright.training.loader import read_batches
 from maskwright.training.loop import place
+from maskwright.training.losses.table import Loss
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,21 @@ class Exam:
     workers: int
     bf16: bool
     channels_last: bool
+    loss: Loss
+    """Of one process: it must not wait for others."""
 
 
-def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[], bool]) -> Counts | None:
-    """Count hits and misses of a model over all windows of an exam.
+@dataclass(frozen=True)
+class Verdict:
+    """What an exam tells of a model."""
+
+    counts: Counts
+    loss: float
+    """Mean over batches, each weighted by its windows."""
+
+
+def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[], bool]) -> Verdict | None:
+    """Count hits and misses of a model over all windows of an exam, and take its loss.
 
     Processes take whole batches in turn, so each batch is the same whatever their number and so
     are its logits, bit for bit.
@@ -44,7 +56,7 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
         stopped: asked in every process before each batch; must give the same answer in all.
 
     Returns:
-        counts of all processes, or None when stopped.
+        counts and loss over all processes, or None when stopped.
     """
     windows = [
         list(range(start, min(start + exam.batch_size, len(exam.windows))))
@@ -53,6 +65,7 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
     mine = windows[cluster.rank :: cluster.size]
     rounds = -(-len(windows) // cluster.size)
     total = Counts.zero(exam.task.planes)
+    losses = torch.zeros(len(windows), dtype=torch.float64)  # in places of their own, so that no order matters
     training = model.training
     model.eval()
     workers = exam.workers if len(mine) > 1 else 0
@@ -63,24 +76,27 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
                     return None
                 if turn < len(mine):
                     batch = place(next(batches), cluster.device, channels_last=exam.channels_last)
-                    total = total + _count(model, exam, batch)
+                    counts, loss = _examine(model, exam, batch)
+                    total = total + counts
+                    losses[cluster.rank + turn * cluster.size] = loss * len(batch["index"])
     finally:
         model.train(training)
     stacked = torch.from_numpy(np.stack([total.tp, total.fp, total.fn, total.tn]))
-    return Counts(*cluster.total(stacked).numpy())
+    return Verdict(Counts(*cluster.total(stacked).numpy()), float(cluster.total(losses).sum()) / len(exam.windows))
 
 
 @torch.no_grad()
-def _count(model: nn.Module, exam: Exam, batch: Batch) -> Counts:
+def _examine(model: nn.Module, exam: Exam, batch: Batch) -> tuple[Counts, float]:
     with torch.autocast(batch["image"].device.type, torch.bfloat16, enabled=exam.bf16):
         logits = model(batch["image"])
+    loss = float(exam.loss(logits, batch["label"], batch["valid"]))
     predicted = decide(logits, exam.task).cpu().numpy()
     truth = batch["label"].cpu().numpy().astype(np.uint8)
     valid = batch["valid"].cpu().numpy()
     total = Counts.zero(exam.task.planes)
     for index in range(len(predicted)):
         total = total + count(truth[index], predicted[index], valid[index], exam.task)
-    return total
+    return total, loss
 
 
 def decide(logits: Tensor, task: Task) -> Tensor:

@@ -13,14 +13,16 @@ from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe
-from maskwright.core.recipe.load import build, digest, dump_resolved, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, read_layers, to_plain
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
 from maskwright.core.version import __version__
+from maskwright.data import audit
+from maskwright.data.findings import refuse
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Source
-from maskwright.data.sources.open import limit_keys, limited, open_source
+from maskwright.workflows.filecheck import FileCheck
 
 STAGES = ("inspect", "split", "train", "predict", "decide", "export", "report")
 
@@ -39,20 +41,35 @@ class Session:
     main: bool = field(default_factory=is_main_process)
 
     @cached_property
+    def joined(self) -> dict[str, audit.Joined]:
+        """What joins of train and test, with everything that was found on the way."""
+        return audit.join_sets(self.recipe.task, self.recipe.data)
+
+    @cached_property
     def train_source(self) -> Source:
         """The labelled items, joined by key."""
-        return self._open(self.recipe.data.train)
+        return self._joined("train")
 
     @cached_property
     def test_source(self) -> Source | None:
         """The items to predict, if the recipe names any."""
-        return None if self.recipe.data.test is None else self._open(self.recipe.data.test)
+        return None if self.recipe.data.test is None else self._joined("test")
 
-    def _open(self, block: Any) -> Source:
-        source = open_source(block, Path(self.recipe.data.root), self.recipe.task)
-        if self.recipe.data.limit is not None:
-            source = limited(source, limit_keys(source.keys, self.recipe.data.limit))
+    def _joined(self, name: str) -> Source:
+        source, findings = self.joined[name]
+        refuse(findings)
+        assert source is not None, f"{name}: nothing was opened, and nothing was found"
         return source
+
+    @cached_property
+    def audited(self) -> audit.Audit:
+        """Everything that is wrong or odd with both sets; every item is decoded when this is first asked for."""
+        return audit.examine(self.recipe.task, self.recipe.data, self.reporter, self.stop, self.joined)
+
+    @cached_property
+    def files(self) -> FileCheck:
+        """What is known of the data files' content."""
+        return FileCheck(self.run.files, Path(self.recipe.data.root))
 
     @cached_property
     def plain(self) -> dict[str, Any]:
@@ -61,13 +78,13 @@ class Session:
 
     @cached_property
     def train_files(self) -> str:
-        """Digest of the labelled files' names and sizes, to notice that the data changed."""
-        return _listing(self.train_source)
+        """Digest of the labelled files' keys and content, to notice that the data changed."""
+        return self.files.of(self.train_source)
 
     @cached_property
     def test_files(self) -> str:
         """The same of the items to predict."""
-        return "" if self.test_source is None else _listing(self.test_source)
+        return "" if self.test_source is None else self.files.of(self.test_source)
 
     def fingerprint(self) -> Fingerprint:
         """Read what inspect wrote."""
@@ -201,7 +218,8 @@ def make_quick(recipe: Recipe) -> Recipe:
 
 def check_names(recipe: Recipe, path: Path) -> None:
     """Refuse every name and parameter that a room's table does not know, before any work."""
-    from maskwright.data import augment
+    from maskwright.data import places
+    from maskwright.data.augment import base, table
     from maskwright.models import build as models
     from maskwright.training import optim, schedule
     from maskwright.training.losses import table as losses
@@ -212,7 +230,9 @@ def check_names(recipe: Recipe, path: Path) -> None:
         losses.check(member.loss, recipe.task, f"{where}.loss")
         optim.check(member.optimizer, f"{where}.optimizer")
         schedule.check(member.schedule, f"{where}.schedule")
-        augment.check(member.augment, f"{where}.augment")
+        places.check(member.sampling, recipe.task, f"{where}.sampling")
+        bands = len(recipe.data.bands) if recipe.data.bands else None
+        table.check(member.augment, f"{where}.augment", base.Setting(recipe.task, bands))
 
 
 def _check_files(recipe: Recipe, path: Path) -> None:
@@ -231,11 +251,3 @@ def _check_files(recipe: Recipe, path: Path) -> None:
         file = inside(Path(recipe.data.root), sample, where)
         if not file.is_file():
             raise RecipeError(f"no such file: {file}", where=where, fix="check the path and data.root")
-
-
-def _listing(source: Source) -> str:
-    rows: list[list[Any]] = []
-    for key in source.keys:
-        image, label = source.image_path(key), source.label_path(key)
-        rows.append([key, image.name, image.stat().st_size, 0 if label is None else label.stat().st_size])
-    return digest(rows)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskwright.core.errors import DataError, InputError
+from maskwright.core.errors import InputError
 from maskwright.core.files import write_json
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
 from maskwright.data import audit, folds
-from maskwright.data.findings import refuse
+from maskwright.data.findings import faults_of
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source
 from maskwright.inference.store import Store
+from maskwright.workflows import reading
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -26,49 +28,51 @@ AUDITED = ("train", "bands", "divide", "max_pixels", "limit")
 
 
 def inspect(session: Session) -> None:
-    """Audit labelled and test items in one parallel pass each and write their fingerprints.
+    """Audit labelled and test items in one parallel pass each; write audit.json and their fingerprints.
 
     Raises:
-        DataError: with every fault of the set; nothing is written then.
+        DataError: with every fault of the sets; nothing is written then.
     """
-    data = session.recipe.data
-    _join_or_tell_all(session)
+    if any(faults_of(findings) for _, findings in session.joined.values()):  # one run names those of the pixels too
+        session.audited.refuse()
     for source in (session.train_source, session.test_source):
         for note in () if source is None else source.notes:
             session.reporter.say(f"note: {note}")
-    sets: list[tuple[str, Source, Path, dict[str, Any]]] = [
-        ("train", session.train_source, session.run.fingerprint, inspect_inputs(session))
-    ]
+    sets: dict[str, tuple[Path, dict[str, Any]]] = {"train": (session.run.fingerprint, inspect_inputs(session))}
     if session.test_source is not None:
         test_block = {"test": session.plain["data"]["test"]}
         inputs = {**inspect_inputs(session), "data": test_block, "files": session.test_files}
-        sets.append(("test", session.test_source, session.run.fingerprint_test, inputs))
-    _refuse_stale_training(session, "inspect/train", sets[0][3])
-    found: dict[str, Fingerprint] = {}
-    for name, source, path, inputs in sets:  # both are looked at before anything is written
-        if not session.fresh(f"inspect/{name}", inputs, [path], f"inspect {name}"):
-            like = None if name == "train" else found.get("train") or session.fingerprint()
-            found[name] = audit.check(source, session.recipe.task, data, session.reporter, session.stop, like)
-    for name, _, path, inputs in sets:
-        if name in found:
-            with session.replacing(f"inspect/{name}", inputs):
-                write_json(path, found[name].to_plain())
-            for note in found[name].notes:
-                session.reporter.say(f"note: {note}")
-            session.reporter.say(f"inspect {name}: {len(found[name].items)} items, no faults")
+        sets["test"] = (session.run.fingerprint_test, inputs)
+    _refuse_stale_training(session, "inspect/train", sets["train"][1])
+    fresh = [
+        session.fresh(f"inspect/{name}", inputs, [path, session.run.audit], f"inspect {name}")
+        for name, (path, inputs) in sets.items()
+    ]
+    if all(fresh):
+        session.files.keep()
+        return
+    found = session.audited
+    found.refuse()  # before anything is written
+    with ExitStack() as stack:
+        for name, (path, inputs) in sets.items():
+            stack.enter_context(session.replacing(f"inspect/{name}", inputs))
+            write_json(path, found.sets[name].fingerprint.to_plain())
+        write_json(session.run.audit, found.to_plain())
+        session.files.keep()
+    _tell(session, found)
 
 
-def _join_or_tell_all(session: Session) -> None:
-    """Join the sources; where that fails, look at the pixels too, so that one run names every fault."""
-    data = session.recipe.data
-    try:
-        _ = session.train_source, session.test_source
-    except DataError:
-        faults = audit.all_faults(data.train, session.recipe.task, data, session.reporter, session.stop)
-        if data.test is not None:
-            faults += audit.all_faults(data.test, session.recipe.task, data, session.reporter, session.stop)
-        refuse(faults)
-        raise
+def _tell(session: Session, found: audit.Audit) -> None:
+    """Say what was found: suspicions as warnings, so that nobody trains past them unawares."""
+    for name, one in found.sets.items():
+        for finding in one.findings:
+            if finding.severity == "suspicion":
+                session.reporter.warn(f"suspicion: {finding}")
+            else:
+                session.reporter.say(f"{finding.severity}: {finding}")
+        doubts = sum(finding.severity == "suspicion" for finding in one.findings)
+        more = f", {doubts} suspicion{'s' if doubts > 1 else ''}" if doubts else ""
+        session.reporter.say(f"inspect {name}: {len(one.fingerprint.items)} items, no faults{more}")
 
 
 def inspect_inputs(session: Session) -> dict[str, Any]:
@@ -121,6 +125,12 @@ def train(session: Session, member: str | None = None, fold: int | None = None) 
         for index in range(count) if fold is None else [fold]:
             _train_fold(session, name, index)
             session.stop.check(f"{name} fold {index} is finished")
+    if all(_trained(session, name, index) for name in session.recipe.members for index in range(count)):
+        reading.drop_cache(session)
+
+
+def _trained(session: Session, name: str, fold: int) -> bool:
+    return session.run.check(f"train/{name}/fold{fold}", train_inputs(session, name)).done
 
 
 def train_inputs(session: Session, name: str) -> dict[str, Any]:
@@ -167,17 +177,22 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
     _clear_unknown(session, unit, folder, known=state.known and not state.changes)
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
+    member = session.recipe.members[name]
+    keys = tuple(row.key for row in rows if row.fold not in (fold, -1))
     job = FoldJob(
-        member=session.recipe.members[name],
+        member=member,
         task=session.recipe.task,
         source=session.train_source,
-        train_keys=tuple(row.key for row in rows if row.fold not in (fold, -1)),
+        train_keys=keys,
         valid_keys=tuple(row.key for row in rows if row.fold == fold),
         preprocess=preprocess,
         max_pixels=session.recipe.data.max_pixels,
         seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
         metric=best_by(session, name),
         frequency=_frequency(session, print_, fold),
+        weights=reading.weights_of(session, keys),
+        pixels=reading.pixels_of(print_, keys),
+        cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,
         facts={"member": name, "fold": fold, "recipe": recipe_hash(session.recipe), "maskwright": __version__},
     )
@@ -245,11 +260,7 @@ def _predict_member(session: Session, name: str) -> None:
     if state.done and not lost:
         session.reporter.say(f"{label}: nothing to do")
         return
-    untrained = [
-        fold
-        for fold in range(session.recipe.folds.count)
-        if not session.run.check(f"train/{name}/fold{fold}", train_inputs(session, name)).done
-    ]
+    untrained = [fold for fold in range(session.recipe.folds.count) if not _trained(session, name, fold)]
     if untrained:
         raise InputError(
             f"{name} is not trained yet for folds {untrained}", where=session.run.root, fix="run maskwright train first"

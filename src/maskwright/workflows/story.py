@@ -145,9 +145,10 @@ def _curve(run: RunFolder, member: str, fold: int) -> told.Curve:
         for row in csv.DictReader(stream):
             try:
                 score = float(row["score"]) if row["score"] else None
+                held = float(row["valid_loss"]) if row.get("valid_loss") else None
                 rows.append(
                     told.EpochRow(
-                        int(row["epoch"]), int(row["step"]), float(row["loss"]), float(row["lr"]), metric=score
+                        int(row["epoch"]), int(row["step"]), float(row["loss"]), float(row["lr"]), held, score
                     )
                 )
             except (KeyError, TypeError, ValueError) as error:

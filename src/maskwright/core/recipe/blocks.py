@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Member
-from maskwright.core.recipe.sources import Below, FolderSource, RleCsvSource, Source
+from maskwright.core.recipe.sources import (
+    Below,
+    CocoSource,
+    FolderSource,
+    PolygonsSource,
+    RleCsvSource,
+    Source,
+    vector_clashes,
+)
+
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+
+
+def _bytes(given: Any) -> Any:
+    """Turn 4GB, 500 MB or a plain number into bytes; anything else is left for the block to refuse."""
+    found = (
+        re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?b)?\s*", given, re.IGNORECASE) if isinstance(given, str) else None
+    )
+    if found is None:
+        return given
+    unit = (found[2] or "").lower()
+    return int(float(found[1]) * _UNITS["" if unit == "b" else unit])
+
+
+class Cache(Block):
+    """Where decoded items are kept, so that they are not decoded in each epoch; it changes no result."""
+
+    kind: Literal["auto", "memory", "disk", "off"] = "auto"
+    """memory: in each process; disk: as arrays that all processes map; auto: memory for small sets, disk for larger
+    ones where it saves more time than it costs."""
+    size: Annotated[int, BeforeValidator(_bytes), Field(ge=0)] = 4_000_000_000
+    """Bytes on disk at most (or in each process, for memory), e.g. 20GB; items beyond are decoded each time."""
+    folder: str | None = None
+    """Folder to keep files in for later runs too; None: in the run folder, deleted when its training is finished."""
 
 
 class Data(Block):
@@ -29,6 +63,8 @@ class Data(Block):
     """Mean and standard deviation taken off after dividing: measured on the training items, ImageNet's, or none."""
     max_pixels: int = Field(default=200_000_000, ge=1)
     """Larger images are refused by their header, before decoding."""
+    cache: Cache = Cache()
+    """Where decoded items are kept."""
     limit: int | None = Field(default=None, ge=2)
     """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
 
@@ -65,6 +101,8 @@ class Decision(Block):
     """auto: global for binary, per_class for multilabel, argmax for multiclass."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """The fixed threshold, and the one that a tuned threshold must beat."""
+    postprocess: Literal["auto", "off"] = "auto"
+    """auto: small pieces are taken away and small holes filled, class by class, where nested evidence says so."""
 
 
 class MasksOutput(Block):
@@ -173,6 +211,8 @@ def contradictions(recipe: Recipe) -> list[str]:
             )
         if isinstance(source, FolderSource) and source.masks is not None:
             found += _folder_clashes(name, source, task)
+        if isinstance(source, CocoSource | PolygonsSource):
+            found += vector_clashes(f"data.{name}", source, task)
     if isinstance(recipe.data.train, FolderSource) and recipe.data.train.masks is None:
         found.append("data.train.masks is missing; name the folder of index masks")
     for index, output in enumerate(recipe.output):

@@ -122,6 +122,33 @@ class Train(Block):
         return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
 
 
+class Sampling(Block):
+    """Which item and which window a training draws next."""
+
+    windows: Literal["uniform", "balanced", "objects", "hard"] = "uniform"
+    """uniform: every item equally often (but for its source's weight), every place equally likely; balanced: a class
+    first, then an item that has it, then a window around one of its pixels; objects: a window on a connected
+    object; hard: items by their training error in the epoch before."""
+    p: float = Field(default=0.5, ge=0, le=1)
+    """Share of draws that follow the rule; the others are uniform."""
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Classes that balanced and objects draw; None: for balanced all of the task, for objects all but a background."""
+    class_odds: Literal["equal", "inverse_sqrt"] = "equal"
+    """How balanced draws classes: equally often, or by one over the square root of their pixels."""
+    jitter: float = Field(default=0.25, ge=0, le=1)
+    """How far, as a share of the window, an object may lie from its middle; for objects alone."""
+    max_class_share: float | None = Field(default=None, gt=0, le=1)
+    """A window is drawn anew while one class has more than this share of its pixels, e.g. 0.75; None: never."""
+    tries: int = Field(default=10, ge=1, le=100)
+    """Windows drawn at most for max_class_share; if none will do, the one with the smallest share is taken."""
+
+    @model_validator(mode="after")
+    def _fits_rule(self) -> Sampling:
+        if self.classes is not None and self.windows not in ("balanced", "objects"):
+            raise ValueError(f"classes are drawn by balanced and objects; windows is {self.windows}")
+        return self
+
+
 class Predict(Block):
     """How probabilities are made from a trained member."""
 
@@ -178,6 +205,8 @@ class Member(Block):
     """How weights move."""
     schedule: Schedule = Schedule()
     """How the learning rate changes."""
+    sampling: Sampling = Sampling()
+    """Which item and which window comes next."""
     train: Train = Train()
     """How long, how much at once."""
     predict: Predict = Predict()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from maskwright.core.errors import near
+from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 
 ValueMap = dict[int, int | Literal["ignore"]]
@@ -21,6 +23,14 @@ def _below_root(name: str | None) -> str | None:
 
 Below = Annotated[str, AfterValidator(_below_root)]
 """A path below data.root, so that a run folder names no machine's paths."""
+
+
+def _id_as_text(name: object) -> object:
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+
+
+CategoryName = Annotated[str, BeforeValidator(_id_as_text)]
+"""A category's name, or its id."""
 
 
 class SourceBlock(Block):
@@ -87,13 +97,19 @@ class CocoSource(SourceBlock):
     """Folder that file_name in the JSON is below, below data.root."""
     annotations: Below
     """JSON file, below data.root."""
-    categories: dict[str, str | Literal["ignore", "background"]] | None = None
-    """Category name (or id, in digits) -> class name, background or ignore; None: by equal names."""
+    categories: dict[CategoryName, str] | None = None
+    """Category name (or id, in digits; an id goes first) -> class name, background or ignore; categories that
+    are not named here go by the name they share with a class."""
     overlap: Literal["large_first", "order", "highest_id"] = "large_first"
     """Who is seen where annotations overlap in a multiclass task: the smaller, the later in the file, or the
     higher annotation id."""
     crowd: Literal["ignore", "draw", "skip"] = "ignore"
     """What iscrowd regions are: pixels that never count, objects like others, or nothing."""
+    unlabelled: str | None = None
+    """Class of pixels that no annotation covers, or ignore, in a multiclass task; None: the class called
+    background if there is one, else ignore."""
+    missing_outline: Literal["refuse", "skip", "box"] = "refuse"
+    """What an annotation without a segmentation is: a fault, nothing, or its bbox filled."""
 
 
 class PolygonsSource(SourceBlock):
@@ -110,13 +126,17 @@ class PolygonsSource(SourceBlock):
     """Key of a shape's class name."""
     points_field: str = "points"
     """Key of a shape's vertices, [[x, y], ...] in pixels."""
-    categories: dict[str, str | Literal["ignore", "background"]] | None = None
-    """Label in the JSON -> class name, background or ignore; None: by equal names."""
+    categories: dict[CategoryName, str] | None = None
+    """Label in the JSON -> class name, background or ignore; labels that are not named here go by the name they
+    share with a class."""
     vertices: Literal["corners", "centres"] = "corners"
     """corners: (0, 0) is the corner of the first pixel, and pixels whose centre is inside are drawn; centres:
     (0, 0) is its centre, and the outline is drawn too, as contour tracers such as OpenCV's write them."""
     overlap: Literal["large_first", "order"] = "order"
     """Who is seen where shapes overlap in a multiclass task: the smaller, or the later in the file."""
+    unlabelled: str | None = None
+    """Class of pixels that no shape covers, or ignore, in a multiclass task; None: the class called background
+    if there is one, else ignore."""
     missing_mask: Literal["refuse", "background"] = "refuse"
     """What an image without a JSON file means."""
 
@@ -143,6 +163,33 @@ class MergeSource(Block):
     format: Literal["merge"] = "merge"
     parts: dict[str, PlainSource] = Field(min_length=1)
     """Name -> source, each with its own weight and role."""
+
+
+def vector_clashes(name: str, source: CocoSource | PolygonsSource, task: Task) -> list[str]:
+    """List where a source of outlines and the task disagree, in words.
+
+    Args:
+        name: of the source in the recipe, e.g. data.train.
+        source: its block.
+        task: names the classes.
+    """
+    found = []
+    targets = list(dict.fromkeys([*task.classes, "background", "ignore"]))
+    for category, target in (source.categories or {}).items():
+        if target not in targets:
+            found.append(
+                f"{name}.categories: '{category}' is mapped to '{target}', which is no class"
+                f"{near(target, targets)}; use one of: {', '.join(targets)}"
+            )
+    if source.unlabelled is None:
+        return found
+    if task.kind != "multiclass":
+        found.append(f"{name}.unlabelled: in a {task.kind} task, what nothing covers is 0; leave it out")
+    elif source.unlabelled not in (*task.classes, "ignore"):
+        hint = near(source.unlabelled, task.classes)
+        listed = ", ".join([*task.classes, "ignore"])
+        found.append(f"{name}.unlabelled: '{source.unlabelled}' is no class{hint}; use one of: {listed}")
+    return found
 
 
 PlainSource = Annotated[

@@ -19,7 +19,8 @@ _TARGETS = 240
 """Most hover targets of a chart."""
 _LEAST = 1e-30
 """What is smaller is nothing, on any axis."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 24, 36
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 24, 36
+"""Room around a chart for the words of its axes."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def ticks(low: float, high: float, most: int = 5, whole: bool = False) -> list[f
     return [round(k * step, 12) for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-class _Frame:
+class Frame:
     """The mapping from numbers to places on the drawing."""
 
     def __init__(self, axes: Axes, xs: NDArray[np.float64], ys: NDArray[np.float64]) -> None:
@@ -86,16 +87,19 @@ class _Frame:
         self.log = axes.log_y and bool((ys > _LEAST).all())
         self.x_low, self.x_high = axes.x_range or _padded(xs, 0.0)
         self.y_low, self.y_high = axes.y_range or _padded(np.log10(ys) if self.log else ys, 0.06)
-        self.right, self.bottom = axes.width - _RIGHT, axes.height - _BOTTOM
+        self.right, self.bottom = axes.width - RIGHT, axes.height - BOTTOM
 
     def x(self, value: float) -> float:
-        return _LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (self.right - _LEFT)
+        """Return where a value of x lies."""
+        return LEFT + (value - self.x_low) / (self.x_high - self.x_low) * (self.right - LEFT)
 
     def y(self, value: float) -> float:
+        """Return where a value of y lies."""
         level = math.log10(value) if self.log else value
-        return self.bottom - (level - self.y_low) / (self.y_high - self.y_low) * (self.bottom - _TOP)
+        return self.bottom - (level - self.y_low) / (self.y_high - self.y_low) * (self.bottom - TOP)
 
     def y_ticks(self) -> list[float]:
+        """Return the values of y that get a line."""
         if not self.log:
             return ticks(self.y_low, self.y_high)
         low, high = 10**self.y_low, 10**self.y_high
@@ -105,24 +109,26 @@ class _Frame:
         return found if len(found) >= 2 else ticks(low, high)
 
     def grid(self) -> Markup:
+        """Draw axes, ticks and what they mean."""
         parts = []
         for value in self.y_ticks():
             y = self.y(value)
-            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text class="tick end" x="{_LEFT - 7}" y="{y + 3.5:.1f}">{short(value)}</text>')
+            parts.append(f'<line class="grid" x1="{LEFT}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            parts.append(f'<text class="tick end" x="{LEFT - 7}" y="{y + 3.5:.1f}">{short(value)}</text>')
         for value in ticks(self.x_low, self.x_high, whole=self.axes.whole_x):
             x = self.x(value)
             parts.append(
                 f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{self.bottom}" y2="{self.bottom + 4}"/>'
                 f'<text class="tick mid" x="{x:.1f}" y="{self.bottom + 16}">{short(value)}</text>'
             )
-        parts.append(f'<line class="axis" x1="{_LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"/>')
+        parts.append(f'<line class="axis" x1="{LEFT}" x2="{self.right}" y1="{self.bottom}" y2="{self.bottom}"/>')
         parts.append(f'<text class="label" x="0" y="11">{text(self.axes.y)}</text>')
         parts.append(f'<text class="label end" x="{self.right}" y="{self.bottom + 31}">{text(self.axes.x)}</text>')
         return "".join(parts)
 
     def wrap(self, body: Markup) -> Markup:
-        return _svg(self.axes.width, self.axes.height, self.axes.title, self.grid() + body)
+        """Put a drawing on its axes."""
+        return svg(self.axes.width, self.axes.height, self.axes.title, self.grid() + body)
 
 
 def line_chart(lines: Sequence[Line], axes: Axes, marks: Sequence[Mark] = ()) -> Markup:
@@ -133,10 +139,10 @@ def line_chart(lines: Sequence[Line], axes: Axes, marks: Sequence[Mark] = ()) ->
     if not kept:
         return f'<p class="empty">{text(axes.title)}: nothing was recorded.</p>'
     every = np.concatenate([points for _, points in kept])
-    frame = _Frame(axes, every[:, 0], every[:, 1])
+    frame = Frame(axes, every[:, 0], every[:, 1])
     targets = max(2, _TARGETS // len(kept))
     drawn = "".join(_drawn(frame, line, points, targets) for line, points in kept)
-    return frame.wrap("".join(_mark(frame, mark) for mark in marks) + drawn)
+    return frame.wrap("".join(drawn_mark(frame, mark) for mark in marks) + drawn)
 
 
 def _finite(line: Line, positive: bool, most: int) -> NDArray[np.float64]:
@@ -148,7 +154,7 @@ def _finite(line: Line, positive: bool, most: int) -> NDArray[np.float64]:
     return thinned
 
 
-def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64], targets: int) -> Markup:
+def _drawn(frame: Frame, line: Line, points: NDArray[np.float64], targets: int) -> Markup:
     places = [(frame.x(x), frame.y(y)) for x, y in points]
     style = f"s{line.series % SERIES}" + (" dashed" if line.dashed else "")
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -162,13 +168,14 @@ def _drawn(frame: _Frame, line: Line, points: NDArray[np.float64], targets: int)
     return f'<g class="series {style}">{"".join(parts)}</g>'
 
 
-def _mark(frame: _Frame, mark: Mark) -> Markup:
+def drawn_mark(frame: Frame, mark: Mark) -> Markup:
+    """Draw a vertical line with its words."""
     x = frame.x(mark.x)
     quiet = " quiet" if mark.quiet else ""
-    left = x > (frame.right + _LEFT) / 2 if mark.left is None else mark.left
+    left = x > (frame.right + LEFT) / 2 if mark.left is None else mark.left
     side, gap = (" end", -5) if left else ("", 5)
-    height = _TOP + 9 if mark.high else frame.bottom - (22 if mark.quiet else 8)
-    parts = [f'<line class="mark{quiet}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{frame.bottom}"/>']
+    height = TOP + 9 if mark.high else frame.bottom - (22 if mark.quiet else 8)
+    parts = [f'<line class="mark{quiet}" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{frame.bottom}"/>']
     parts.append(f'<text class="said{quiet}{side}" x="{x + gap:.1f}" y="{height:.1f}">{text(mark.label)}</text>')
     if mark.y is not None and math.isfinite(mark.y):
         parts.append(f'<circle class="spot" cx="{x:.1f}" cy="{frame.y(mark.y):.1f}" r="4.5"/>')
@@ -200,7 +207,7 @@ def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
     start = min(math.floor(10 * least) / 10, 0.9) if least > 0.5 else 0.0
     heights, edges = np.histogram(numbers, bins=bins, range=(start, 1))
     top = float(heights.max())
-    frame = _Frame(replace(axes, x_range=(start, 1.0), y_range=(0.0, top * 1.18)), numbers, heights)
+    frame = Frame(replace(axes, x_range=(start, 1.0), y_range=(0.0, top * 1.18)), numbers, heights)
     parts = []
     for height, low, high in zip(heights, edges[:-1], edges[1:], strict=True):
         x, width, y = frame.x(low) + 0.75, frame.x(high) - frame.x(low) - 1.5, frame.y(height)
@@ -210,7 +217,7 @@ def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
             f"<title>{text(said)}</title></rect>"
         )
     middle = float(np.median(numbers))
-    return frame.wrap("".join(parts) + _mark(frame, Mark(middle, f"median {middle:.3f}", high=True)))
+    return frame.wrap("".join(parts) + drawn_mark(frame, Mark(middle, f"median {middle:.3f}", high=True)))
 
 
 def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
@@ -236,12 +243,12 @@ def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
     for index, (label, value, style) in enumerate(rows):
         y, x = 4 + step * index + step / 2, place[value]
         parts.append(f'<line class="rung" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(_cut(label, 17))}</text>')
+        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(cut(label, 17))}</text>')
         parts.append(
             f'<circle class="dot {style}" cx="{x:.1f}" cy="{y}" r="6.5"><title>{score(value)}</title></circle>'
         )
         parts.append(f'<text class="value {style}" x="{right + 12}" y="{y + 4}">{score(value)}</text>')
-    return _svg(410, height, title, "".join(parts))
+    return svg(410, height, title, "".join(parts))
 
 
 def matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Markup:
@@ -256,7 +263,7 @@ def matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Marku
     parts = []
     for row, label in enumerate(names):
         middle = row * cell + cell / 2
-        shown = text(_cut(label, 18))
+        shown = text(cut(label, 18))
         full = f"<title>{text(label)}</title>"
         parts.append(f'<text class="tick end" x="{left - 6:.1f}" y="{top + middle + 4:.1f}">{shown}{full}</text>')
         x = left + middle
@@ -272,7 +279,7 @@ def matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Marku
                 at = f'x="{left + col * cell + cell / 2 - 0.75:.1f}" y="{top + middle + 3.5:.1f}"'
                 strong = " strong" if value > 0.35 else ""
                 parts.append(f'<text class="inside mid{strong}" {at}>{100 * value:.0f}</text>')
-    return _svg(round(width), round(height), title, "".join(parts))
+    return svg(round(width), round(height), title, "".join(parts))
 
 
 def short(value: float) -> str:
@@ -286,7 +293,8 @@ def short(value: float) -> str:
     return shown.replace("-", "−")
 
 
-def _cut(label: str, most: int) -> str:
+def cut(label: str, most: int) -> str:
+    """Shorten a name to so many characters."""
     return label if len(label) <= most else label[: most - 1] + "…"
 
 
@@ -301,5 +309,6 @@ def _padded(values: NDArray[np.float64], share_of_span: float, least: float = 0.
     return low - spare, high + spare
 
 
-def _svg(width: int, height: int, title: str, body: Markup) -> Markup:
+def svg(width: int, height: int, title: str, body: Markup) -> Markup:
+    """Return a drawing that scales with the page; the title is read aloud."""
     return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">{body}</svg>'

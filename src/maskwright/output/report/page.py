@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -33,12 +34,26 @@ def build_report(facts: ReportFacts, out: Path) -> Path:
 
 def render(facts: ReportFacts) -> Markup:
     """Return the page as HTML text."""
-    style, script = _part("style.css"), _part("script.js")
     bodies = [(key, title, section(facts)) for key, (title, section) in SECTIONS.items()]
+    return assemble("report", facts.title, sections.lede(facts), bodies, facts.made.version)
+
+
+def assemble(what: str, title: str, lede: Markup, bodies: Sequence[tuple[str, str, Markup]], version: str) -> Markup:
+    """Put sections into one page that stands alone.
+
+    Args:
+        what: report or audit, for the brand above the title.
+        title: of the page, as text.
+        lede: one line below it.
+        bodies: anchor, title, content of each section, in order.
+        version: of maskwright.
+    """
+    style, script = _part("style.css"), _part("script.js")
     return Template(_part("template.html")).substitute(
+        what=what,
         policy=_policy(style, script),
-        title=text(facts.title),
-        lede=sections.lede(facts),
+        title=text(title),
+        lede=lede,
         style=style,
         script=script,
         nav="".join(f'<a href="#{key}">{title}</a>' for key, title, _ in bodies),
@@ -46,7 +61,7 @@ def render(facts: ReportFacts) -> Markup:
             f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{title}</h2>{body}</section>'
             for key, title, body in bodies
         ),
-        version=text(f"maskwright {facts.made.version}".strip()),
+        version=text(f"maskwright {version}".strip()),
     )
 
 

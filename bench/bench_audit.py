@@ -1,0 +1,91 @@
+"""The audit of a set beside a plain parallel decode of the same images and masks.
+
+`MASKWRIGHT_AUDIT_ITEMS=7000 python -m bench audit` makes the set larger than 48 pairs. The floor decodes
+every image and mask with Pillow in as many threads, and does nothing with them; a second one with OpenCV.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from bench.common import Row, contest, row
+from maskwright.core.labels import Task
+from maskwright.core.progress import Silent
+from maskwright.core.recipe.blocks import Data
+from maskwright.core.recipe.sources import FolderSource
+from maskwright.data import audit
+
+SIDE = 1024
+ITEMS = int(os.environ.get("MASKWRIGHT_AUDIT_ITEMS", "48"))
+ROUNDS = int(os.environ.get("MASKWRIGHT_AUDIT_ROUNDS", "5"))
+THREADS = min(16, len(os.sched_getaffinity(0)))
+SCENES = 24
+"""Distinct pictures; items beyond are the same scenes in other light, so that no two are equal."""
+
+
+def noise(chance: np.random.Generator, shape: tuple[int, ...], octaves: int = 6) -> np.ndarray:
+    """Return smooth noise with detail at every scale, as photographs have."""
+    total = np.zeros(shape, np.float32)
+    for octave in range(octaves):
+        step = 2 ** (octaves - octave)
+        coarse = chance.standard_normal((shape[0] // step + 2, shape[1] // step + 2, *shape[2:])).astype(np.float32)
+        total += cv2.resize(coarse, shape[1::-1], interpolation=cv2.INTER_CUBIC) * step
+    return total
+
+
+def make(folder: Path) -> None:
+    """Write images/*.png and masks/*.png with three classes."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    scenes = []
+    for seed in range(min(SCENES, ITEMS)):
+        chance = np.random.default_rng(seed)
+        field, tint = noise(chance, (SIDE, SIDE)), noise(chance, (SIDE, SIDE, 3))
+        mask = np.digitize(field, np.quantile(field, [0.6, 0.9])).astype(np.uint8)
+        light = tint / tint.std() * 24 + field[:, :, None] / field.std() * 30 + mask[:, :, None] * 25 + 90
+        scenes.append((light + chance.standard_normal(light.shape) * 2, mask))
+
+    def write(index: int) -> None:
+        light, mask = scenes[index % len(scenes)]
+        shifted = np.roll(light, 37 * (index // len(scenes)), axis=1) + index % 7
+        Image.fromarray(np.clip(shifted, 0, 255).astype(np.uint8)).save(folder / f"images/{index:05}.png")
+        moved = np.roll(mask, 37 * (index // len(scenes)), axis=1)
+        Image.fromarray(moved).save(folder / f"masks/{index:05}.png")
+
+    with ThreadPoolExecutor(THREADS) as executor:
+        list(executor.map(write, range(ITEMS)))
+
+
+def rows() -> list[Row]:
+    """Measure the audit against the two plain decodes."""
+    task = Task(kind="multiclass", classes=("ground", "wood", "water"))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder)
+        data = Data(root=name, train=FolderSource(images="images", masks="masks"))
+        paths = sorted(folder.glob("*/*.png"))
+
+        def decode_all(read: object) -> None:
+            with ThreadPoolExecutor(THREADS) as executor:
+                for _ in executor.map(read, paths):  # type: ignore[arg-type]
+                    pass
+
+        def whole() -> None:
+            found = audit.examine(task, data, Silent())
+            assert not found.faults, found.faults[0]
+
+        contestants = {
+            "ours": whole,
+            "floor": lambda: decode_all(lambda path: np.array(Image.open(path))),
+            "OpenCV decode": lambda: decode_all(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED)),
+        }
+        times = contest(contestants, rounds=ROUNDS, least=0.0)
+    note = f"{ITEMS} pairs of {SIDE}x{SIDE} PNG, {THREADS} threads; floor: Pillow decodes images and masks"
+    return [row("audit of a set", times, target=1.15, note=note)]

@@ -1,0 +1,205 @@
+"""Taking small pieces away and filling small holes: applied to an answer, and counted for all sizes at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from maskwright.core.labels import Task
+from maskwright.core.recipe.base import Block
+from maskwright.ensembling.thresholds import elementwise, mean_over_classes
+
+AREAS = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+"""Pieces smaller than one of these, in pixels, may be taken away."""
+HOLES = (0, 16, 64, 256, 1024, 4096)
+"""Holes up to one of these, in pixels, may be filled."""
+Label = NDArray[np.uint8]
+Table = NDArray[np.int32]
+"""Counts tp, fp, fn, tn of one item for every size. Planes: (K, HOLES, AREAS, 4). Multiclass: what taking away the
+small pieces of each class changes, (C, AREAS, 4, C)."""
+
+
+class Cleaning(Block):
+    """How an answer is cleaned; holes are filled first."""
+
+    least: tuple[int, ...] = ()
+    """Pieces of a plane (or class) with fewer pixels are taken away; 8-connected. Empty: none."""
+    holes: tuple[int, ...] = Field(default=())
+    """Holes of a plane with so many pixels or fewer are filled; 4-connected. Empty: none, and for multiclass."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it changes no answer."""
+        return not any(self.least) and not any(self.holes)
+
+    def in_words(self, names: Sequence[str]) -> str:
+        """Say what is done to which class."""
+        parts = [f"{name} pieces < {least} px" for name, least in zip(names, self.least, strict=False) if least]
+        parts += [f"{name} holes <= {hole} px" for name, hole in zip(names, self.holes, strict=False) if hole]
+        return ", ".join(parts) or "nothing"
+
+
+def clean(label: Label, cleaning: Cleaning, task: Task, probability: NDArray[Any]) -> Label:
+    """Clean an answer.
+
+    Args:
+        label: uint8 (H, W), or (K, H, W) for multilabel.
+        cleaning: what to do.
+        task: gives the label's shape.
+        probability: (K, H, W), any numbers that grow with it; in multiclass a small piece goes to the next
+            likeliest class.
+
+    Returns:
+        the same form; the given array where nothing is to be done.
+    """
+    if cleaning.nothing:
+        return label
+    if task.kind == "multiclass":
+        result = label.copy()
+        for kind, least in enumerate(cleaning.least):
+            if least:
+                pieces, areas = _pieces(label == kind)
+                small = (areas < least)[pieces] & (pieces > 0)
+                result[small] = _second(probability, label, small)
+        return result
+    planes = label if task.kind == "multilabel" else label[None]
+    sizes = zip(cleaning.least or (0,) * len(planes), cleaning.holes or (0,) * len(planes), strict=True)
+    done = np.stack([_clean_plane(plane, *each) for plane, each in zip(planes, sizes, strict=True)])
+    return done if task.kind == "multilabel" else done[0]
+
+
+def measure(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], task: Task) -> Table:
+    """Count an item's answer for every size at once.
+
+    Args:
+        label: the answer, not cleaned.
+        probability: as in clean.
+        truth: the label, of the same form.
+        valid: bool (H, W).
+        task: what is predicted.
+    """
+    if task.kind == "multiclass":
+        return _changes(label, probability, truth, valid, task.planes)
+    shape = (task.planes, *valid.shape)
+    planes, truths = label.reshape(shape), truth.reshape(shape)
+    return np.stack([_plane_table(*each, valid) for each in zip(planes, truths, strict=True)])
+
+
+def best(table: NDArray[np.int64], base: NDArray[np.int64], metric: str, task: Task) -> Cleaning:
+    """Return the sizes with the highest score; among equals the smallest.
+
+    Args:
+        table: summed over items.
+        base: tp, fp, fn, tn without cleaning, (4, K).
+        metric: a name of scoring.
+        task: what is predicted.
+    """
+    if task.kind == "multiclass":
+        least = [0] * task.planes
+        counts = base.astype(np.int64)
+        for kind in range(task.planes):
+            options = counts + table[kind]
+            tp, fp, fn, tn = np.moveaxis(options, 1, 0)
+            scores = np.nan_to_num(mean_over_classes(elementwise(tp, fp, fn, tn, metric)))
+            place = int(scores.argmax())
+            least[kind], counts = AREAS[place], options[place]
+        return Cleaning(least=tuple(least))
+    tp, fp, fn, tn = np.moveaxis(table, -1, 0)
+    scores = np.nan_to_num(elementwise(tp, fp, fn, tn, metric))
+    places = [np.unravel_index(int(plane.argmax()), plane.shape) for plane in scores]
+    return Cleaning(least=tuple(AREAS[a] for _, a in places), holes=tuple(HOLES[h] for h, _ in places))
+
+
+def counts_of(table: NDArray[Any], base: NDArray[np.int64], cleaning: Cleaning, task: Task) -> NDArray[np.int64]:
+    """Return tp, fp, fn, tn under a cleaning, int64 (4, K)."""
+    if cleaning.nothing:
+        return base
+    if task.kind == "multiclass":
+        places = [AREAS.index(least) for least in cleaning.least]
+        return np.asarray(base + table[range(len(places)), places].sum(0, dtype=np.int64))
+    chosen = [
+        table[plane, HOLES.index(hole), AREAS.index(least)]
+        for plane, (hole, least) in enumerate(zip(cleaning.holes, cleaning.least, strict=True))
+    ]
+    return np.stack(chosen, axis=1).astype(np.int64)
+
+
+def _pieces(mask: NDArray[Any], connectivity: int = 8) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Number the connected pieces of a mask from 1; return numbers (H, W) and pixels of each, [0] the rest's."""
+    import cv2
+
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
+    return numbers, stats[:, cv2.CC_STAT_AREA]
+
+
+def _filled(mask: Label, most: int) -> Label:
+    """Fill holes of at most so many pixels; what touches the image's edge is no hole."""
+    if not most:
+        return mask
+    holes, areas = _pieces(mask == 0, connectivity=4)
+    inside = areas <= most
+    inside[0] = False
+    inside[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = False
+    return np.asarray(mask | inside[holes], np.uint8)
+
+
+def _clean_plane(mask: Label, least: int, hole: int) -> Label:
+    mask = _filled(mask, hole)
+    if not least:
+        return mask
+    pieces, areas = _pieces(mask)
+    kept = areas >= least
+    kept[0] = False
+    return kept[pieces].astype(np.uint8)
+
+
+def _second(probability: NDArray[Any], label: Label, where: NDArray[np.bool_]) -> Label:
+    """Return the next likeliest class of some pixels, the lowest among equals."""
+    values = probability[:, where].astype(np.float64)
+    values[label[where], np.arange(values.shape[1])] = -np.inf
+    return np.asarray(values.argmax(0), np.uint8)
+
+
+def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
+    true = (truth > 0) & valid
+    number, positive = int(valid.sum()), int(true.sum())
+    table = np.zeros((len(HOLES), len(AREAS), 4), np.int32)
+    before = None
+    for row, hole in enumerate(HOLES):
+        filled = _filled(mask, hole)
+        if before is not None and (filled == before).all():
+            table[row] = table[row - 1]
+            continue
+        before = filled
+        pieces, areas = _pieces(filled)
+        hits = np.bincount(pieces[true], minlength=len(areas))
+        counted = np.bincount(pieces[valid], minlength=len(areas))
+        hits[0] = counted[0] = 0
+        for column, least in enumerate(AREAS):
+            kept = areas >= least
+            tp = int(hits[kept].sum())
+            fp = int(counted[kept].sum()) - tp
+            table[row, column] = tp, fp, positive - tp, number - positive - fp
+    return table
+
+
+def _changes(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], classes: int) -> Table:
+    table = np.zeros((classes, len(AREAS), 4, classes), np.int64)
+    for kind in range(classes):
+        pieces, areas = _pieces(label == kind)
+        small = (areas < AREAS[-1])[pieces] & (pieces > 0)
+        if not small.any():
+            continue
+        step = np.searchsorted(AREAS, areas[pieces[small]], side="right")  # the first size that takes it away
+        second = _second(probability, label, small)
+        here, counts = truth[small], valid[small]
+        for other, sign in ((np.full_like(second, kind), -1), (second, 1)):
+            right = (other == here) & counts
+            for place, mine in ((0, right), (1, counts & ~right), (2, right), (3, counts & ~right)):
+                cells = np.bincount(step[mine] * classes + other[mine], minlength=len(AREAS) * classes)
+                table[kind, :, place] += (sign if place < 2 else -sign) * cells.reshape(len(AREAS), classes)
+    return table.cumsum(1).astype(np.int32)

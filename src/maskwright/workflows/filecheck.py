@@ -1,0 +1,91 @@
+"""Notice that data files changed between two commands, by content, and quickly where size and time are as before."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from maskwright.core.errors import InputError, from_os_error
+from maskwright.core.files import read_json, write_json
+from maskwright.core.recipe.load import digest
+from maskwright.data import digests
+from maskwright.data.sources.base import Source
+
+VERSION = 1
+RACE = 2_000_000_000
+"""Nanoseconds: a file touched that shortly before it was read may change again without a new time (as git knows)."""
+MOST_THREADS = 16
+
+
+class FileCheck:
+    """Digests of data files, remembered in the run folder with the size and time they had when they were read.
+
+    A file with the same size and time keeps its digest; any other is read. So an edit that leaves the
+    size as it was is noticed, and a copy or a touch of the same bytes changes nothing.
+
+    Args:
+        memory: file in the run folder; absent or damaged: everything is read.
+        root: data.root; remembered names are below it, so that run folder and data can be moved.
+    """
+
+    def __init__(self, memory: Path, root: Path) -> None:
+        self.memory, self.root = memory, root
+        self._known: Mapping[str, Any] = _remembered(memory)
+        self._now: dict[str, list[Any]] = {}
+
+    def of(self, source: Source) -> str:
+        """Return one digest of a source: its keys, and the content of its image and label files.
+
+        Raises:
+            InputError, StorageError: a file cannot be read.
+        """
+        images = {key: source.image_path(key) for key in source.keys}
+        labels = {key: source.label_path(key) for key in source.keys}
+        self._read({*images.values(), *(path for path in labels.values() if path is not None)})
+        rows = []
+        for key in source.keys:
+            label = labels[key]
+            seen = None if label is None else self._now[self._name(label)][2]
+            rows.append([key, images[key].name, self._now[self._name(images[key])][2], seen])
+        return digest(rows)
+
+    def keep(self) -> None:
+        """Write down what is known, unless it is there already."""
+        plain = {"version": VERSION, "files": self._now}
+        if self._now and self._known != self._now:
+            write_json(self.memory, plain)
+            self._known = dict(self._now)
+
+    def _name(self, path: Path) -> str:
+        return Path(os.path.relpath(path, self.root)).as_posix()
+
+    def _read(self, paths: Iterable[Path]) -> None:
+        wanted = [path for path in sorted(paths) if self._name(path) not in self._now]
+        with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as executor:
+            for path, entry in zip(wanted, executor.map(self._entry, wanted), strict=True):
+                self._now[self._name(path)] = entry
+
+    def _entry(self, path: Path) -> list[Any]:
+        """Return size, time and digest of a file; the time is 0 where it cannot be trusted."""
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise from_os_error(error, path) from error
+        before = self._known.get(self._name(path))
+        if before is not None and before[:2] == [state.st_size, state.st_mtime_ns]:
+            return list(before)
+        settled = time.time_ns() - state.st_mtime_ns > RACE
+        return [state.st_size, state.st_mtime_ns if settled else 0, digests.of_file(path)]
+
+
+def _remembered(memory: Path) -> Mapping[str, Any]:
+    try:
+        plain = read_json(memory) if memory.exists() else {}
+        files = plain.get("files", {}) if plain.get("version") == VERSION else {}
+        return {name: entry for name, entry in files.items() if isinstance(entry, list) and len(entry) == 3}
+    except (InputError, AttributeError):  # what is damaged is read again, nothing is lost
+        return {}

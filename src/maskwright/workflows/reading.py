@@ -1,0 +1,72 @@
+"""How a fold's training reads its items: how often each is drawn, what classes it has, where it is kept decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.recipe.load import digest
+from maskwright.core.version import __version__
+from maskwright.data.cache import CacheSpec, tidy
+from maskwright.data.cache_choice import Use, choose
+from maskwright.data.fingerprint import Fingerprint
+from maskwright.data.preprocess import Preprocess
+from maskwright.workflows.session import Session
+
+if TYPE_CHECKING:
+    from maskwright.core.recipe.members import Train
+
+
+def weights_of(session: Session, keys: Sequence[str]) -> tuple[float, ...] | None:
+    """Return how often each item is drawn relative to others; None where all are alike."""
+    weights = tuple(session.train_source.weight(key) for key in keys)
+    return weights if len(set(weights)) > 1 else None
+
+
+def pixels_of(print_: Fingerprint, keys: Sequence[str]) -> NDArray[np.int64]:
+    """Return the valid pixels of each class in each item, int64 (items, classes)."""
+    known = {record.key: record.pixels for record in print_.items}
+    return np.array([known[key] for key in keys], np.int64)
+
+
+def cache_of(session: Session, print_: Fingerprint, preprocess: Preprocess, train: Train, items: int) -> CacheSpec:
+    """Choose where a training's decoded items are kept, say it in a line, and make the folder fit.
+
+    Args:
+        session: recipe, source and run folder.
+        print_: of the labelled items.
+        preprocess: of the training.
+        train: of the member.
+        items: that are drawn from.
+    """
+    from maskwright.training.plan import make_plan
+
+    data = session.recipe.data
+    plan = make_plan(train, items, 0)
+    use = Use(
+        source=session.train_source,
+        records=print_.items,
+        task=session.recipe.task,
+        preprocess=preprocess,
+        max_pixels=data.max_pixels,
+        passes=plan.epochs * plan.draws / items,
+    )
+    decoding = [session.plain["data"]["train"], session.plain["data"]["limit"], session.plain["task"]]
+    salt = digest([*decoding, preprocess.to_plain(), __version__])
+    folder = session.run.cache if data.cache.folder is None else Path(data.cache.folder).expanduser()
+    spec, told = choose(data.cache, use, folder, salt)
+    if told:
+        session.reporter.say(told)
+    if session.main:
+        tidy(spec, session.train_source)
+    return spec
+
+
+def drop_cache(session: Session) -> None:
+    """Delete the decoded items in the run folder; a folder that the recipe names is kept."""
+    if session.main:
+        session.run.clear(session.run.cache)
