@@ -31,7 +31,9 @@ def cells(row: Row) -> tuple[str, ...]:
     ratio = "-" if row.ratio is None else f"{row.ratio:.2f}x"
     wanted = [] if row.target is None else [f"{row.target:g}x"]
     wanted += [] if row.limit is None else [duration(row.limit)]
-    target = f"<= {' and '.join(wanted)} {'met' if row.met else 'MISSED'}" if wanted else "-"
+    goals = [f"<= {' and '.join(wanted)}"] if wanted else []
+    goals += [] if row.least is None else [f">= {row.least:g}x peers"]
+    target = f"{', '.join(goals)} {'met' if row.met else 'MISSED'}" if goals else "-"
     gains = ", ".join(f"{name} {gain:.3g}x" for name, gain in row.gains.items())
     note = f"({row.note})" if row.note else ""
     return row.name, duration(row.ours), duration(row.floor), ratio, target, f"{gains} {note}".strip()

@@ -29,6 +29,7 @@ class Row:
         target: largest ours/floor that PERFORMANCE.md allows; None: no such target is set.
         limit: most seconds that PERFORMANCE.md allows; None: no such limit is set.
         note: anything the reader must know, e.g. the data.
+        least: fewest times we must be faster than every peer; None: no such target is set.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Row:
     target: float | None = None
     limit: float | None = None
     note: str = ""
+    least: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -51,10 +53,11 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether target and limit were reached in this run; None if neither is set."""
-        if self.target is None and self.limit is None:
+        """Whether target, limit and least were reached in this run; None if none of them is set."""
+        if self.target is None and self.limit is None and self.least is None:
             return None
         near = self.target is None or (self.ratio is not None and self.ratio <= self.target)
+        near = near and (self.least is None or min(self.gains.values()) >= self.least)
         return near and (self.limit is None or self.ours <= self.limit)
 
 
@@ -86,10 +89,11 @@ def row(
     target: float | None = None,
     limit: float | None = None,
     note: str = "",
+    least: float | None = None,
 ) -> Row:
     """Make a Row from a contest whose contestants are named `ours`, `floor` (if any) and peers."""
     peers = {key: value for key, value in times.items() if key not in ("ours", "floor")}
-    return Row(name, times["ours"], times.get("floor"), peers, target, limit, note)
+    return Row(name, times["ours"], times.get("floor"), peers, target, limit, note, least)
 
 
 def _repeats(call: Contestant, least: float) -> int:

@@ -90,7 +90,16 @@ def nested(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def field_docs(block: type[BaseModel]) -> dict[str, str]:
-    """Return the docstring below each field, on one line."""
+    """Return the docstring below each field, also of those it inherits, on one line."""
+    docs: dict[str, str] = {}
+    for parent in block.__mro__:
+        if parent is not BaseModel and issubclass(parent, BaseModel):
+            docs = own_docs(parent) | docs
+    return docs
+
+
+def own_docs(block: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring below each field that a block itself declares."""
     (definition,) = ast.parse(inspect.getsource(block)).body
     assert isinstance(definition, ast.ClassDef), block
     docs: dict[str, str] = {}
@@ -176,12 +185,18 @@ def names_page() -> str:
 
 def augmentations() -> str:
     """Return a table of every augmentation with its parameters."""
+    from maskwright.data.augment.base import Step
     from maskwright.data.augment.table import TABLE
 
     rows = ["\n| name | parameters, with defaults | what it does |\n|---|---|---|\n"]
     for name, step in TABLE.items():
         given = [f"{key}: {default(field).strip('`*')}" for key, field in step.model_fields.items()]
         doc = inspect.cleandoc(step.__doc__ or "").split("\n\n")[0].replace("\n", " ")
+        said: dict[str, str] = {}
+        for block in reversed([each for each in step.__mro__ if issubclass(each, Step)]):
+            said |= field_docs(block)
+        said.pop("p")  # the same everywhere
+        doc = " ".join([doc, *(f"`{key}`: {text}" for key, text in said.items())]).replace("|", "\\|")
         rows.append(f"| `{name}` | `{{{', '.join(reversed(given))}}}` | {doc} |\n")
     return "".join(rows)
 

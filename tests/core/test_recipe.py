@@ -49,14 +49,18 @@ def test_misspelt_key_is_refused_with_the_nearest_name():
             "decision.thresholds=per_class",
             "r.yaml: decision.thresholds: per_class does not fit a multiclass task; use argmax, or auto",
         ),
-        ("data.train.masks=null", "r.yaml: data.train.masks is missing; name the folder of index masks"),
+        (
+            "data.train.masks=null",
+            "r.yaml: data.train.masks is missing; name the folder of masks, or take unlabelled images out of data.train",
+        ),
         (
             "data.train.values={3: 7}",
             "r.yaml: data.train.values: 3 is mapped to 7, which is not one of [0, 1]; see maskwright schema",
         ),
         (
             "task.kind=multilabel",
-            "r.yaml: data.train.format: an index mask gives one class a pixel; the task is multilabel",
+            "r.yaml: data.train.encoding: an index mask gives one class a pixel; the task is multilabel, "
+            "use encoding: planes",
         ),
         (
             "output=[{format: rle_csv}]",

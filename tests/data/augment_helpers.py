@@ -11,6 +11,7 @@ from maskwright.data.windows import Layers
 TASK = Task(kind="multiclass", classes=("background", "road", "car", "tree"), ignore=255)
 MANY = Task(kind="multilabel", classes=("lung", "heart", "rib"))
 EXTRA = {
+    "clahe": {"tiles": 2},
     "albumentations": {"name": "MotionBlur", "params": {"p": 1.0}},
     "one_of": {"of": [{"blur": {}}, {"rotate": {"limit": 40}}]},
 }

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import SYMMETRIES
+from maskwright.data.augment.base import Setting
+from maskwright.data.augment.colour import _turn_hue
 from maskwright.data.augment.table import build, check
+from maskwright.data.augment.warp import Rotate, _about_centre, affine
 from maskwright.data.windows import Layers, turn
 
 EXTRA = {"albumentations": {"name": "MotionBlur", "params": {"p": 1.0}}}
@@ -19,8 +22,8 @@ SYMMETRIC = ("hflip", "vflip", "rot90", "transpose", "d4")
 LIGHT = ("brightness_contrast", "blur", "noise")
 
 
-def always(name):
-    return build([{name: {"p": 1.0, **EXTRA.get(name, {})}}])
+def always(name, **params):
+    return build([{name: {"p": 1.0, **EXTRA.get(name, {}), **params}}])
 
 
 def sample(height=24, width=24, bands=3, dtype=np.uint8, planes=None, seed=0):
@@ -181,9 +184,19 @@ def refusal(*entries):
 
 
 def test_unknown_names_and_parameters_are_refused_with_the_nearest():
-    assert refusal({"hflip": {}}, {"hflp": {}}) == (
-        "[1]: unknown augmentation 'hflp' (did you mean 'hflip'?); use one of: albumentations, blur, "
-        "brightness_contrast, d4, hflip, noise, rot90, rotate, scale_crop, transpose, vflip"
+    assert refusal({"hflip": {}}, {"hflp": {}}).startswith(
+        "[1]: unknown augmentation 'hflp' (did you mean 'hflip'?); use one of: aerial, albumentations, blur, "
+    )
+    assert refusal({"stong": {}}).startswith("[0]: unknown augmentation 'stong' (did you mean 'strong'?); use one of: ")
+    assert refusal({"strong": {"p": 0.5}}) == "[0]: preset strong takes no parameters; write strong alone"
+    assert refusal({"one_of": {"of": [{"blur": {}}, {"nois": {}}]}}).startswith(
+        "[0].one_of: of[1]: unknown augmentation 'nois' (did you mean 'noise'?); use one of: "
+    )
+    assert refusal({"one_of": {"of": ["blur", "mosaic"]}}) == (
+        "[0].one_of: mosaic cannot be one of several; make it an entry of its own"
+    )
+    assert refusal({"coarse_dropout": {"holes": [5, 3]}}) == (
+        "[0].coarse_dropout.holes: a range is [low, high], got [5, 3]; see docs/reference"
     )
     assert refusal({"rotate": {"limt": 5}}) == (
         "[0].rotate: unknown key 'limt' (did you mean 'limit'?); use one of: limit, p"
@@ -213,3 +226,131 @@ def test_albumentations_is_imported_only_by_a_recipe_that_names_it():
         "sys.exit(any(name in sys.modules for name in ('albumentations', 'cv2', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_turned_about_the_centre_as_opencv_turns():
+    import cv2
+
+    given_ = sample(31, 44, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(-30, 30)
+    expected = cv2.warpAffine(
+        given_.image, cv2.getRotationMatrix2D((21.5, 15), angle, 1.0), (44, 31), borderMode=cv2.BORDER_REFLECT_101
+    )
+    turned = Rotate(limit=30).apply(given_, np.random.default_rng(0))
+    np.testing.assert_allclose(turned.image, expected, atol=1e-3)
+
+
+def test_a_picture_turned_by_45_degrees_loses_its_corners():
+    layers = Layers(np.zeros((200, 200, 1), np.uint8), np.ones((200, 200), np.uint8), np.ones((200, 200), bool))
+    turned = affine(layers, _about_centre((200, 200), 45, 1.0, (0.0, 0.0)))
+    assert abs(turned.valid.mean() - 2 * (2**0.5 - 1)) < 0.01  # the octagon two squares share
+    np.testing.assert_array_equal(turned.label, turned.valid)
+
+
+@pytest.mark.parametrize("name", ["perspective", "grid_distortion"])
+def test_zooms_and_stretches_bring_nothing_in_from_outside(name):
+    given_ = sample(60, 80)._replace(valid=np.ones((60, 80), bool))
+    assert all(always(name)(*given_, seed)[2].all() for seed in range(10))
+
+
+@pytest.mark.parametrize("labels", ["ignore", "mirror"])
+def test_padding_moves_the_picture_and_its_filling_counts_only_if_asked(labels):
+    label = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    layers = Layers(label[:, :, None].astype(np.float32), label, np.ones((6, 8), bool))
+    for mode, numpy_mode in (("mirror", "reflect"), ("wrap", "wrap")):
+        expected = np.pad(label, ((5, 5), (7, 7)), numpy_mode)
+        windows = {expected[r : r + 6, c : c + 8].tobytes(): (r - 5, c - 7) for r in range(11) for c in range(15)}
+        for seed in range(12):
+            image, found, valid = always("pad_crop", modes=[mode], labels=labels)(*layers, seed)
+            assert image[:, :, 0].astype(np.uint8).tobytes() in windows
+            np.testing.assert_array_equal(image[:, :, 0][valid], found[valid])
+            assert valid.all() == (labels == "mirror" or np.array_equal(found, label))
+            assert not found[~valid].any()
+
+
+def test_a_constant_filling_never_counts():
+    given_ = sample(30, 30)
+    for seed in range(5):
+        image, _, valid = always("pad_crop", modes=["constant"], labels="mirror", share=0.9)(*given_, seed)
+        fills, counts = np.unique(image.reshape(-1, 3), axis=0, return_counts=True)
+        assert not valid[(image == fills[counts.argmax()]).all(2)].any()
+
+
+def test_hue_and_saturation_leave_grey_alone_and_turn_red_to_green():
+    grey = np.repeat(np.arange(0, 256, dtype=np.uint8).reshape(16, 16, 1), 3, 2)
+    layers = sample(16, 16)._replace(image=grey)
+    moved = always("hue_saturation", hue=180, saturation=1)(*layers, 4)[0]
+    assert np.abs(moved.astype(int) - grey).max() <= 1
+    np.testing.assert_allclose(_turn_hue(120) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(_turn_hue(-120) @ [1, 0, 0], [0, 0, 1], atol=1e-12)
+
+
+def test_colour_changes_only_the_bands_that_are_named():
+    given_ = sample(bands=6, dtype=np.float32)
+    image = build([{"hue_saturation": {"rgb": [5, 3, 2], "p": 1}}])(*given_, 0)[0]
+    changed = (image != given_.image).any((0, 1))
+    np.testing.assert_array_equal(changed, [False, True, True, False, True, False])
+    with pytest.raises(InputError) as caught:
+        build([{"photometric_distortion": {"rgb": [9, 2, 1]}}], setting=Setting(None, 6))
+    assert str(caught.value) == (
+        "augment[0].photometric_distortion: band 9 is named, the images have 6; count the bands from 1"
+    )
+
+
+def test_shuffled_float_bands_keep_the_scale_of_their_place():
+    given_ = sample(40, 40, bands=5, dtype=np.float32)
+    image = given_.image * np.array([1, 10, 100, 1000, 10000], np.float32)
+    shuffled = always("channel_shuffle")(*given_._replace(image=image), 3)[0]
+    np.testing.assert_allclose(shuffled.mean((0, 1)), image.mean((0, 1)), rtol=1e-3)
+    np.testing.assert_allclose(shuffled.std((0, 1)), image.std((0, 1)), rtol=1e-3)
+    eight = sample(40, 40, bands=5)
+    moved = always("channel_shuffle")(*eight, 3)[0]
+    assert sorted(band.tobytes() for band in np.moveaxis(moved, 2, 0)) == sorted(
+        band.tobytes() for band in np.moveaxis(eight.image, 2, 0)
+    )
+
+
+def test_one_of_applies_exactly_one():
+    given_ = sample()
+    augmenter = build([{"one_of": {"of": ["hflip", {"vflip": {}}], "p": 1.0}}])
+    seen = {augmenter(*given_, seed)[0].tobytes() for seed in range(20)}
+    assert seen == {given_.image[:, ::-1].tobytes(), given_.image[::-1].tobytes()}
+
+
+@given(seed=st.integers(0, 2**62), height=st.integers(4, 400), width=st.integers(4, 400))
+def test_a_resized_crop_has_the_area_and_aspect_asked_for_or_fits_the_window(seed, height, width):
+    augmenter = build([{"random_resized_crop": {"scale": [0.3, 0.3], "ratio": [0.8, 1.25]}}])
+    rows, cols = augmenter.source_shape((height, width), seed)
+    assert rows <= height
+    assert cols <= width
+    assert abs(rows * cols - 0.3 * height * width) <= height + width
+    assert 0.8 - 2 / rows - 2 / cols <= (cols / width) / (rows / height) <= 1.25 + 3 / rows + 3 / cols
+
+
+def test_choice_of_scales_takes_every_one():
+    augmenter = build([{"random_choice_resize": {"ratios": [0.5, 1, 4]}}])
+    assert {augmenter.source_shape((64, 32), seed) for seed in range(40)} == {(128, 64), (64, 32), (16, 8)}
+
+
+def test_elastic_shifts_are_as_large_as_the_docs_say():
+    rows = np.arange(256, dtype=np.float32)[:, None, None] + np.zeros((1, 256, 1), np.float32)
+    layers = Layers(rows, np.zeros((256, 256), np.uint8), np.ones((256, 256), bool))
+    for alpha, sigma in ((60, 6), (15, 2)):
+        moved = always("elastic_transform", alpha=alpha, sigma=sigma)(*layers, 1)[0]
+        shift = (moved - rows)[32:-32, 32:-32].std()
+        assert 0.9 < shift / (0.163 * alpha / sigma) < 1.1
+
+
+def test_motion_blur_keeps_the_sum_and_points_every_way():
+    dot = np.zeros((31, 31, 1), np.float32)
+    dot[15, 15] = 1
+    layers = sample(31, 31, bands=1)._replace(image=dot)
+    angles = []
+    for seed in range(60):
+        line = always("motion_blur", length=[7, 7])(*layers, seed)[0][:, :, 0]
+        assert abs(line.sum() - 1) < 1e-5
+        rows, cols = np.nonzero(line)
+        assert np.hypot(*(np.ptp(rows), np.ptp(cols))) >= 5
+        angles.append(np.arctan2(rows[-1] - rows[0], cols[-1] - cols[0]) % np.pi)
+    assert np.histogram(angles, 4, (0, np.pi))[0].min() >= 5

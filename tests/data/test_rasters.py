@@ -253,13 +253,15 @@ def test_bombs_are_refused_by_their_header(tmp_path: Path) -> None:
 def test_masks_must_have_one_channel_and_no_blur(tmp_path: Path) -> None:
     colour = save(tmp_path / "c.png", picture(1))
     assert refusal(read_mask, colour, LIMIT) == (
-        f"{colour}: a mask must have one channel, this one has 3 (RGB); save class ids as a grey or palette PNG"
+        f"{colour}: a mask must have one channel, this one has 3 (RGB); save class ids as a grey or palette PNG, "
+        "or set encoding: rgb if colours stand for classes"
     )
     blurred = save(tmp_path / "j.jpg", picture(1, bands=1))
     assert refusal(read_mask, blurred, LIMIT) == f"{blurred}: a JPEG mask has blurred label values; save masks as PNG"
     two = write_tiff(tmp_path / "t.tif", np.zeros((2, 3, 3), np.uint8))
     assert refusal(read_mask, two, LIMIT) == (
-        f"{two}: a mask must have one channel, this one has 2; keep the band of class ids"
+        f"{two}: a mask must have one channel, this one has 2; keep the band of class ids, "
+        "or set encoding: rgb if colours stand for classes"
     )
     small = save(tmp_path / "s.png", picture(1, bands=1))
     assert refusal(read_mask, small, LIMIT, (10, 16)) == (

@@ -33,7 +33,7 @@ SAYS = {
     "image_twice": ("image ids that occur twice", "give every image an id of its own"),
     "name_twice": ("file names that occur twice", "list each image once"),
     "same_key": ("images whose names differ in the suffix alone", "keep one, or rename it"),
-    "case_twins": ("images whose names differ in case alone", "rename one"),
+    "link": ("links that lead nowhere or out of the data folder", "copy the files"),
     "no_file": ("images that are not in the folder", "add the files, or set images: FOLDER"),
     "odd_name": ("file names that lead out of the data folder", "use names below images"),
     "image_size": ("images with an odd width x height", "write whole numbers of pixels"),
@@ -132,7 +132,6 @@ def test_an_annotation_with_a_fault_is_named(tmp_path, sort, entry, example):
         ("image_twice", {"id": 1, "file_name": "b.png"}, "id 1 ('b.png')"),
         ("name_twice", {"id": 2, "file_name": "a.png"}, "'a.png' (ids 1 and 2)"),
         ("same_key", {"id": 2, "file_name": "a.jpg"}, "'a.png' and 'a.jpg'"),
-        ("case_twins", {"id": 2, "file_name": "A.png"}, "'a' and 'A'"),
         ("no_file", {"id": 2, "file_name": "z.png"}, "'z.png'"),
         ("no_file", {"id": 2, "file_name": "north/c.png"}, "'north/c.png' (there is 'c.png')"),
         ("no_file", {"id": 2, "file_name": "C.png"}, "'C.png' (there is 'c.png')"),
@@ -142,7 +141,7 @@ def test_an_annotation_with_a_fault_is_named(tmp_path, sort, entry, example):
         ("odd_name", {"id": 2, "file_name": "http://x/a.png"}, "'http://x/a.png'"),
         ("odd_name", {"id": 2, "file_name": "a\0.png"}, "'a\\x00.png'"),
         ("odd_name", {"id": 2, "file_name": ""}, "''"),
-        ("odd_name", {"id": 2, "file_name": "link.png"}, "'link.png'"),
+        ("link", {"id": 2, "file_name": "link.png"}, "'link.png'"),
         ("image_size", {"id": 2, "file_name": "b.png", "height": -4, "width": 4}, "'b.png' (4 x -4)"),
         ("image_size", {"id": 2, "file_name": "b.png", "height": "12", "width": 4}, "'b.png' (4 x '12')"),
     ],
@@ -347,6 +346,13 @@ def test_where_the_json_names_no_size_the_file_does(tmp_path):
         f"{tmp_path}/coco.json: 'a': the run lengths add up to 48, the mask has 12 x 16 = 192 pixels; "
         "make the image the size that was labelled"
     )
+
+
+def test_keys_that_differ_in_case_alone(tmp_path):
+    block = coco_set(tmp_path, [GOOD], images("aA"))
+    assert lines(block, tmp_path) == [
+        "coco.json: keys 'a' and 'A' differ only in case; rename one, some disks see one file"
+    ]
 
 
 def test_keys_of_the_file_are_what_an_unlabelled_test_set_has_too(tmp_path):

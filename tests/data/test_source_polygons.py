@@ -27,9 +27,9 @@ def polygon_set(root, files, names="a", **options):
         save(root / "images" / f"{name}.png", picture(place))
     (root / "json").mkdir(exist_ok=True)
     for name, content in files.items():
-        if not isinstance(content, bytes):
-            content = json.dumps({"annotations": content} if isinstance(content, list) else content).encode()
-        (root / "json" / f"{name}.json").write_bytes(content)
+        plain = {"annotations": content} if isinstance(content, list) else content
+        raw = content if isinstance(content, bytes) else json.dumps(plain).encode()
+        (root / "json" / f"{name}.json").write_bytes(raw)
     return PolygonsSource(**{"images": "images", "annotations": "json", **options})
 
 
@@ -93,7 +93,7 @@ def test_labelme(tmp_path):
         "shapes": [
             shape("roof", [[1, 1], [5, 4]], shape_type="rectangle"),
             shape("roof", circle, shape_type="circle", group_id=None),
-            shape("roof", [[12, 8], [15, 8], [15, 11]], shape_type="polygon", flags={}),
+            shape("roof", [[12, 8], [15, 8], [15, 10.9]], shape_type="polygon", flags={}),
         ],
         "imagePath": "..\\images\\a.png",
         "imageData": "AAAA",
@@ -104,7 +104,9 @@ def test_labelme(tmp_path):
     block = polygon_set(tmp_path, {"a": file})
     rows, columns = np.mgrid[:12, :16] + 0.5
     expected = inside([[1, 1], [5, 1], [5, 4], [1, 4]]) | (np.hypot(columns - 8, rows - 6) < 4)
-    np.testing.assert_array_equal(label_of(block, tmp_path, BINARY)[0], expected | inside([[12, 8], [15, 8], [15, 11]]))
+    np.testing.assert_array_equal(
+        label_of(block, tmp_path, BINARY)[0], expected | inside([[12, 8], [15, 8], [15, 10.9]])
+    )
     source, _ = polygons.join(block, tmp_path, BINARY)
     assert source.attributes("a") == {"version": "5.4", "imagePath": "..\\images\\a.png", "camera": "x7"}
     with pytest.raises(InputError) as caught:
@@ -217,7 +219,7 @@ SAYS = {
         ("entry", 7, " (7)"),
         ("no_label", {"points": SQUARE}, " (label: None)"),
         ("no_label", shape(["road"], SQUARE), " (label: ['road'])"),
-        ("no_points", {"label": "road"}, " (None)"),
+        ("no_points", {"label": "road"}, ""),
         ("no_points", shape("road", []), " ([])"),
         ("no_points", shape("road", [1, 2, 3, 4, 5, 6]), " (1)"),
         ("no_points", shape("road", [[1, 2, 3]]), " ([1, 2, 3])"),
@@ -246,7 +248,7 @@ def test_a_shape_with_a_fault_is_named(tmp_path, sort, entry, detail):
 
 def test_equal_faults_of_several_files_are_one_line(tmp_path):
     bad = [shape("road", [[0, 0], [1, 1]])]
-    block = polygon_set(tmp_path, {name: bad for name in "abcdef"}, names="abcdef")
+    block = polygon_set(tmp_path, dict.fromkeys("abcdef", bad), names="abcdef")
     _, found = polygons.join(block, tmp_path, SCENES)
     assert [str(finding) for finding in found] == [
         f"{tmp_path}/json: polygons with fewer than 3 vertices: a.json shape 1 (2), b.json shape 1 (2), "
@@ -273,7 +275,7 @@ ASK = "set shapes_field to the key of the list of shapes"
         (b'{"shapes": [', "json/a.json:1: ends too early, as if it was cut off; copy it again"),
         (b"[]", f"json/a.json: no object with a list of shapes (list); {ASK}"),
         (b'{"fish": 1}', f"json/a.json: no 'annotations' or 'shapes' or 'objects' in it, it holds 'fish'; {ASK}"),
-        (b'{"shapes": 5}', "json/a.json: 'shapes' is no list (int)"),
+        (b'{"shapes": 5}', f"json/a.json: 'shapes' is no list (int); {ASK}"),
         (
             b'{"shapes": [], "imageHeight": 0, "imageWidth": 16}',
             "json/a.json: an odd width x height: 16 x 0; write whole numbers of pixels",
@@ -293,6 +295,16 @@ def test_all_faults_are_told_in_one_run(tmp_path):
         "json/a.json",
         "json/c.json",
         "json",
+    ]
+
+
+def test_a_link_out_of_the_data_folder_is_not_read(tmp_path):
+    block = polygon_set(tmp_path / "set", {"b": [shape("road", SQUARE)]}, names="ab")
+    (tmp_path / "away.json").write_text("{}")
+    (tmp_path / "set/json/a.json").symlink_to(tmp_path / "away.json")
+    assert lines(block, tmp_path / "set") == [
+        "json: images without a JSON file: 'a'; add them, or set missing_mask: background",
+        "json/a.json: links that lead nowhere or out of the data folder: a.json; copy the files",
     ]
 
 

@@ -113,7 +113,7 @@ def test_one_pixel_in_two_classes_is_refused(tmp_path):
         open_source(block, tmp_path, SCENES).read_label("a", SHAPE, SCENES)
     assert str(caught.value) == (
         f"{tmp_path}/t.csv: 'car' and 'road' share 1 pixels of 'a', but a multiclass task has one class a pixel; "
-        "mend the rows, or use kind: multilabel"
+        "mend the rows, set overlap: order or large_first, or use kind: multilabel"
     )
 
 

@@ -74,11 +74,11 @@ def draw(folder):
         Image.fromarray(mask).save(folder / "masks" / f"k{number:02d}.png")
 
 
-def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), **train):
+def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), weights=None, **train):
     """Make a job: eight pictures to train on, four to validate on."""
     source = open_source(FolderSource(images="images", masks="masks"), folder, TASK)
     settings = {"epochs": 2, "batch_size": 4, "steps_per_epoch": 3, "crop": 32, "ema": 0.8, "precision": "fp32"}
-    given = {name: train.pop(name) for name in ("loss", "optimizer", "schedule") if name in train}
+    given = {name: train.pop(name) for name in ("loss", "optimizer", "schedule", "sampling") if name in train}
     member = Member(model=model, augment=augment, train=Train(**{**settings, **train}), **given)
     return FoldJob(
         member=member,
@@ -90,8 +90,15 @@ def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), **train):
         max_pixels=10**6,
         seed=5,
         metric="iou",
+        weights=weights,
+        pixels=np.array([pixels_of(folder, key) for key in source.keys[:8]]),
         facts={"member": "a", "fold": 0},
     )
+
+
+def pixels_of(folder, key):
+    """Return the pixels of background and disc in a picture."""
+    return np.bincount(np.asarray(Image.open(folder / "masks" / f"{key}.png")).reshape(-1), minlength=2)
 
 
 def results(folder):

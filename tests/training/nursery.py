@@ -1,6 +1,6 @@
 """A process that imports everything once and forks trainings from itself, to kill them or to let them train together.
 
-Run as a script: `nursery.py kill|together PICTURES OUT`; prints JSON.
+Run as a script: `nursery.py kill|together|hard PICTURES OUT`; prints JSON.
 """
 
 import json
@@ -17,7 +17,7 @@ import discs
 import torch
 
 from maskwright.core.errors import MaskwrightError
-from maskwright.core.recipe.members import Model, Optimizer
+from maskwright.core.recipe.members import Model, Optimizer, Sampling
 from maskwright.core.stop import Stop
 from maskwright.data.augment import table as augment
 from maskwright.models.build import build_model
@@ -45,6 +45,10 @@ def child(job, folder, *, slow=False):
         code = error.exit_code
     finally:
         os._exit(code)
+
+
+HARD = Sampling(windows="hard", p=0.8, max_class_share=0.9)
+"""The next epoch's draws follow from this epoch's errors."""
 
 
 def code_of(pid):
@@ -76,6 +80,33 @@ def kill(pictures, out):
     told["end"] = code_of(child(job, folder))
     told["equal"] = discs.results(folder) == discs.results(out / "twin")
     told["left"] = sorted(path.name for path in folder.rglob("*") if "partial" in path.name or "state" in path.parts)
+    return told
+
+
+def hard(pictures, out):
+    """Draw by errors: kill in the middle of epochs, and train with two processes, one of them asked to stop."""
+    settings = {"sampling": HARD, "epochs": 5, "steps_per_epoch": 4, "batch_size": 2, "ema": None}
+    still = {**settings, "model": LAYER_NORM, "optimizer": Optimizer(lr=1e-12), "epochs": 3}
+    told = {"twin": code_of(child(discs.job_on(pictures, save_every=3, **settings), out / "twin")), "killed": 0}
+    rng, folder = random.Random(11), out / "killed"
+    for turn in range(5):
+        pid = child(discs.job_on(pictures, save_every=1, workers=turn % 3, **settings), folder)
+        before = {path.name for path in folder.glob("state/step-*")}
+        while {path.name for path in folder.glob("state/step-*")} == before:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.1))
+        os.kill(pid, signal.SIGKILL)
+        told["killed"] += code_of(pid) == -signal.SIGKILL
+    told["end"] = code_of(child(discs.job_on(pictures, workers=1, **settings), folder))
+    told["equal"] = discs.results(folder) == discs.results(out / "twin")
+    told["one"] = code_of(child(discs.job_on(pictures, **still), out / "one"))
+    told["two"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, **still), out / "two")]
+    pair = ranks(discs.job_on(pictures, save_every=1, **still), out / "stopped")
+    while not list((out / "stopped").glob("state/step-*")):
+        time.sleep(0.005)
+    os.kill(pair[1], signal.SIGTERM)
+    told["stopped"] = [code_of(pid) for pid in pair]
+    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **still), out / "stopped")]
     return told
 
 
@@ -141,5 +172,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", DeprecationWarning)  # Python >= 3.12 warns of forking with threads
     warm(Path(sys.argv[2]))
-    action = {"kill": kill, "together": together}[sys.argv[1]]
+    action = {"kill": kill, "together": together, "hard": hard}[sys.argv[1]]
     sys.stdout.write(json.dumps(action(Path(sys.argv[2]), Path(sys.argv[3]))) + "\n")

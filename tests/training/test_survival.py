@@ -36,6 +36,22 @@ def test_killed_at_random_moments_the_files_end_bit_for_bit_as_if_undisturbed(tm
 
 
 @pytest.mark.slow
+def test_what_is_drawn_by_errors_survives_kills_and_is_the_same_for_two_processes(tmp_path, pictures):
+    told, _ = run_nursery("hard", pictures, tmp_path)
+    assert (told["twin"], told["end"], told["one"], told["two"]) == (0, 0, 0, [0, 0])
+    assert told["killed"] >= 3
+    assert told["equal"]
+
+    def items_of(name):
+        return [json.loads(line)["items"] for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
+
+    assert items_of("one") == items_of("two")
+    assert told["stopped"] in ([143, 143], [0, 0])
+    assert told["resumed"] == [0, 0]
+    assert discs.results(tmp_path / "stopped") == discs.results(tmp_path / "two")
+
+
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path, pictures):
     told, said = run_nursery("together", pictures, tmp_path)
     assert told["layer norm"] == told["batch norm"] == told["still"] == [0, 0, 0]

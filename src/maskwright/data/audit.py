@@ -132,9 +132,7 @@ def examine(
     if "test" in views and "train" in views:
         between, shift = compare_sets(views["train"], views["test"])
         findings["test"] += between
-    sets = {
-        name: SetAudit(_ordered(found), views.get(name), similar.get(name, ())) for name, found in findings.items()
-    }
+    sets = {name: SetAudit(_ordered(found), views.get(name), similar.get(name, ())) for name, found in findings.items()}
     return Audit(task, sets, shift)
 
 
@@ -147,7 +145,7 @@ def join_sets(task: Task, data: Data) -> dict[str, Joined]:
         source, faults = join_source(block, Path(data.root), task)
         if source is not None and data.limit is not None:
             source = limited(source, limit_keys(source.keys, data.limit))
-        joined[name] = source, [one if isinstance(one, Finding) else Finding("unreadable_label", "", one) for one in faults]
+        joined[name] = source, faults
     return joined
 
 
@@ -163,7 +161,9 @@ def view_of(name: str, source: Source, task: Task, data: Data, reporter: Reporte
         stop: looked at after each item.
     """
     sums = Statistics(task)
-    found = look(source, task, data, reporter, stop=stop, after=sums.take, describe=describers(source, task))
+    found = look(
+        source, task, data, reporter, stop=stop, after=sums.take, describe=describers(source, task, data.max_pixels)
+    )
     return View(f"data.{name}", source, task, data, tuple(found), sum_up(source, found, task, data), sums)
 
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.data import plausible, shift, similar
 from maskwright.data.audit_images import unlike
+from maskwright.data.audit_objects import count_objects
 from maskwright.data.audit_view import View
 from maskwright.data.findings import Finding
 from maskwright.data.items import Item
 from maskwright.data.measure import Describer, Measured
-from maskwright.data.sources.base import Source
+from maskwright.data.rasters import read_header
+from maskwright.data.sources.base import Source, limit_keys
 
+MOST_COUNTED, LEAST_COUNTED = 1 << 26, 64
+"""Pixels of a set, and items at least, whose objects are counted: a large set is sampled evenly over its keys."""
 Pairs = tuple[tuple[str, str, str, float], ...]
 """Key, key, how they are alike, 0..1."""
 WORDS = {"copy": "the same picture", "turned": "mirrored or turned", "overlap": "a part of the same scene"}
 """How two images are alike, for the eye."""
 
 
-def describers(source: Source, task: Task) -> dict[str, Describer]:
-    """Return what is to be written down of each item of a set: for leaks of all, for plausibility of a sample."""
+def describers(source: Source, task: Task, max_pixels: int) -> dict[str, Describer]:
+    """Return what is to be written down of each item: for leaks of all, for plausibility and objects of a sample.
+
+    Args:
+        source: labelled or not.
+        task: gives classes and values.
+        max_pixels: data.max_pixels.
+    """
     chosen = plausible.sample(source.keys)
 
     def alike(one: Measured, item: Item) -> similar.Description | None:
@@ -39,7 +51,22 @@ def describers(source: Source, task: Task) -> dict[str, Describer]:
         levels = () if item.image.dtype == np.uint8 else tuple(float(value) for value in one.moments.mean)
         return plausible.describe(one.small, task, item.label, levels)
 
-    return {"alike": alike, "clues": clues}
+    deep = set(limit_keys(source.keys, max(LEAST_COUNTED, MOST_COUNTED // _area(source, max_pixels))))
+
+    def objects(one: Measured, item: Item) -> None:
+        if item.label is not None and one.key in deep:
+            one.objects = count_objects(item.label, item.valid, task)
+
+    return {"alike": alike, "clues": clues, "objects": objects}
+
+
+def _area(source: Source, max_pixels: int) -> int:
+    """Return the pixels of the first image that can be read."""
+    for key in source.keys[:8]:
+        with suppress(InputError):
+            height, width = read_header(source.image_path(key), max_pixels).shape
+            return max(1, height * width)
+    return 1
 
 
 def similar_pairs(view: View) -> Pairs:

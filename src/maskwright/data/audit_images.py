@@ -91,7 +91,7 @@ def _swapped(view: View) -> Iterator[Finding]:
     if view.source.labelled and len(refused) >= ALL * len(view.found):
         what = "the images look like masks and the masks like photographs: the folders may be swapped"
         yield view.of_set("swapped_folders", what, "name each in the other's place")
-    elif copies:
+    elif copies and not (len(flat) >= ALL * len(view.found) and len(copies) < ALL * len(flat)):
         fix = "give the photographs as images"
         yield from view.of_some("image_is_label", copies, "have images that are their own labels in other colours", fix)
     elif len(flat) >= ALL * len(view.found) and len(flat) > 2:

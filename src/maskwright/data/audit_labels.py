@@ -83,7 +83,7 @@ def _coverage(view: View) -> Iterator[Finding]:
     if view.task.kind == "binary" and total >= FEW:
         sums = view.statistics
         share = sums.pixels[1] / max(int(sums.pixels.sum()), 1)
-        pieces = sums.objects[0] > PIECES * max(int(sums.objects[1]), total)
+        pieces = sums.objects[0] > PIECES * max(int(sums.objects[1]), sums.counted)
         if share >= INVERTED or (share >= HALF and pieces):
             what = f"'{names(view.task)[1]}' covers {share:.1%} of all pixels" + (
                 f" in {sums.objects[1]} pieces, background the rest in {sums.objects[0]}" if pieces else ""
@@ -131,7 +131,12 @@ def _alike(view: View) -> Iterator[Finding]:
         keys = [one.key for one in group]
         if len({one.digest for one in group}) > 1:
             what = f"different images have one and the same label: {some(keys)}"
-            yield view.of_set("identical_labels", what, "check which label is whose; if they show one place, keep them in one fold", keys)
+            yield view.of_set(
+                "identical_labels",
+                what,
+                "check which label is whose; if they show one place, keep them in one fold",
+                keys,
+            )
     if view.task.kind == "multilabel":
         for first in range(view.task.planes):
             for second in range(first + 1, view.task.planes):
@@ -147,7 +152,7 @@ def _small(view: View) -> Iterator[Finding]:
     for kind in foreground(view.task):
         objects, areas = int(sums.objects[kind]), sums.areas[kind]
         specks = int(areas[:2].sum())
-        if specks > SPECKS * objects and specks >= SPECKS_PER_IMAGE * len(view.labelled):
+        if specks > SPECKS * objects and specks >= SPECKS_PER_IMAGE * sums.counted:
             what = f"{specks} of {objects} objects of '{listed[kind]}' have 3 pixels or fewer: specks"
             yield view.of_set("speckled_labels", what, "check how the masks were made (JPEG? resized? traced?)")
         elif objects and areas[:3].sum() > objects / 2:

@@ -22,7 +22,7 @@ class Objects(NamedTuple):
     counts: tuple[int, ...]
     """Of each value of the task, or of each plane for multilabel."""
     areas: NDArray[np.int64]
-    """(values or planes, AREA_BINS): how many objects of each size."""
+    """int64 (values or planes, AREA_BINS): how many objects of each size."""
 
 
 def count_objects(label: NDArray[np.uint8], valid: Valid, task: Task) -> Objects:

@@ -21,7 +21,7 @@ SAMPLED = 64
 MEAN_SIDE = 32
 """Rows and columns of the mean image."""
 COVERAGE_BINS = 20
-MOST_OBJECTS = 30
+MOST_OBJECTS = 500
 """The last bin of objects per image holds this many and more."""
 
 
@@ -32,6 +32,8 @@ class Statistics:
     task: Task
     items: int = 0
     labelled: int = 0
+    counted: int = 0
+    """Labelled items whose objects were counted."""
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     pixels: NDArray[np.int64] = field(init=False)
     images: NDArray[np.int64] = field(init=False)
@@ -57,29 +59,30 @@ class Statistics:
 
     def take(self, one: Measured) -> None:
         """Add an item and take its large parts away."""
-        small, areas = one.small, one.areas
-        one.small = one.areas = None
+        small, one.small = one.small, None
         if small is None or one.header is None:
             return
         self.items += 1
         self.sizes[one.header.shape] += 1
         self.mean_image += _thumb(small)
-        if small.label is None or areas is None:
+        if small.label is None:
             return
         self.labelled += 1
-        self._label(one, areas)
+        self._label(one)
         self._positions(small)
 
-    def _label(self, one: Measured, areas: NDArray[np.int64]) -> None:
+    def _label(self, one: Measured) -> None:
         pixels = np.array(one.pixels)
         present = pixels > 0
         self.pixels += pixels
         self.images += present
-        self.objects += np.array(one.objects)
-        self.areas += areas
         self.together += np.outer(present, present)
-        front = foreground(self.task)
-        self.per_image[min(sum(one.objects[kind] for kind in front), MOST_OBJECTS)] += 1
+        if one.objects is not None:
+            self.counted += 1
+            self.objects += np.array(one.objects.counts)
+            self.areas += one.objects.areas
+            things = sum(one.objects.counts[kind] for kind in foreground(self.task))
+            self.per_image[min(things, MOST_OBJECTS)] += 1
         self.classes_per_image[int(present.sum())] += 1
         share = covered(one, self.task)
         self.coverage[min(int(share * COVERAGE_BINS), COVERAGE_BINS - 1)] += 1
@@ -108,6 +111,7 @@ class Statistics:
         return {
             "items": self.items,
             "labelled": self.labelled,
+            "objects_counted": self.counted,
             "sizes": [[*shape, count] for shape, count in sorted(self.sizes.items())],
             "classes": [
                 {

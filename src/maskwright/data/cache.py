@@ -34,7 +34,7 @@ MAGIC = b"mwitem1\n"
 START = struct.Struct("<8sII")
 ALIGN = 64
 """Arrays begin at multiples of this."""
-MAPS = 128
+MAPS = 256
 """Files each process keeps mapped; each takes a file handle."""
 ENDING = ".item"
 _DTYPES = ("|u1", "|b1", "<f4")
@@ -81,7 +81,8 @@ class DiskCache:
         self._read, self.source, self.spec = read, source, spec
         self._others = ItemCache(read, spec.memory)
         self._maps: OrderedDict[str, Item] = OrderedDict()
-        self._checked: set[str] = set()
+        self._whole: dict[str, Path] = {}
+        """Files that were checked; an image that changes later is noticed by the next process."""
         self._writes = True
 
     def read(self, key: str) -> Item:
@@ -92,16 +93,16 @@ class DiskCache:
         if key not in self.spec.keys:
             return self._others.read(key)
         try:
-            path = self.spec.file(self.source, key)
+            path = self._whole.get(key) or self.spec.file(self.source, key)
         except OSError:  # decoding says which file is missing
             return self._read(key)
-        item = load(path, key, check=path.name not in self._checked)
+        item = load(path, key, check=key not in self._whole)
         if item is None:
             item = self._read(key)
             if self._writes:
                 self._writes = store(path, item)
             return item
-        self._checked.add(path.name)
+        self._whole[key] = path
         self._maps[key] = item
         if len(self._maps) > MAPS:
             self._maps.popitem(last=False)

@@ -88,6 +88,8 @@ class TrainSpec:
     """Which item each draw takes; None: all alike."""
     classes: tuple[int, ...] = ()
     """Label values (planes, for multilabel) whose objects the rule `objects` draws."""
+    pixels: tuple[int, ...] | None = None
+    """Valid pixels of each value (plane) in all items, which say what copy_paste counts as rare; None: unknown."""
 
 
 class _Items:
@@ -131,7 +133,8 @@ class TrainSet(Dataset[Sample]):
     def __init__(self, spec: TrainSpec) -> None:
         self.spec = spec
         self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache)
-        self._augmenter = augment.build(spec.augment, setting=Setting(spec.task, len(spec.preprocess.bands)))
+        setting = Setting(spec.task, len(spec.preprocess.bands), spec.pixels)
+        self._augmenter = augment.build(spec.augment, setting=setting)
         self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
         self._places = Places(self.lots.sampling, spec.classes)
         self._others = OtherItems(len(spec.keys), self._numbered)

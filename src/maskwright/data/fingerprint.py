@@ -139,7 +139,7 @@ def look(
             for measured in executor.map(one, source.keys):
                 if after is not None:
                     after(measured)
-                measured.small = measured.areas = None
+                measured.small = None
                 found.append(measured)
                 tick.advance()
                 if stop is not None:

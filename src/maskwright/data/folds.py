@@ -1,4 +1,4 @@
-"""Split items into folds, plain, stratified or grouped, so that what is alike never straddles two of them.
+"""Split items into folds of any kind, so that what is alike never straddles two of them.
 
 scikit-learn's StratifiedGroupKFold was tried beside this (docs/log.md 2026-11-21): it sets no hold-out
 aside, its folds differ three to four times more in mean foreground, and its choice may change by release.
@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import csv
 import io
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from maskwright.core.errors import InputError, from_os_error
-from maskwright.core.files import write_text
+from maskwright.core.errors import InputError, from_os_error, near
+from maskwright.core.files import inside, write_text
+from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Folds
 from maskwright.data.fingerprint import Fingerprint, ItemRecord
+from maskwright.data.folds_deal import Parts, deal_by_classes, deal_by_share, lot
+from maskwright.data.folds_groups import Alike, alike, beside, in_words, merge, named_groups, parted
+from maskwright.data.sources.base import Limited, Source
 
 HOLDOUT = -1
 """Fold of items that are kept out of all folds."""
-MOST_STRATA = 8
+TRAIN_ONLY = -2
+"""Fold of items that every model is trained on and none is scored on."""
 COLUMNS = ("key", "group", "fold")
+LENIENT = "set folds.duplicates: drop (they are left out of training) or ignore"
+PIECES = 5
+"""Parts of one validation set that a decision is proven on in turn."""
 
 
 class FoldRow(NamedTuple):
@@ -35,91 +39,109 @@ class FoldRow(NamedTuple):
     group: str
     """Items of one group are in one fold; the item's own key if it is alone."""
     fold: int
-    """0 .. count - 1, or HOLDOUT."""
+    """0 .. count - 1, HOLDOUT or TRAIN_ONLY."""
 
 
-def assign(fingerprint: Fingerprint, folds: Folds) -> tuple[FoldRow, ...]:
-    """Deal every item to a fold or to the hold-out.
+def assign(
+    fingerprint: Fingerprint,
+    folds: Folds,
+    task: Task | None = None,
+    source: Source | None = None,
+    root: Path = Path(),
+) -> tuple[FoldRow, ...]:
+    """Deal every item to a fold, to the hold-out, or to training alone.
 
-    Equal images share a group whatever the kind. Stratified and grouped folds also get like shares of
-    items with little and much foreground (of the rarest class, where there are several).
+    Images that show the same thing share a group unless `folds.duplicates` says otherwise. All kinds but
+    plain and given also get like shares of items with little and much foreground.
 
     Args:
-        fingerprint: gives keys, class pixels and duplicates.
-        folds: kind, count, seed, group, holdout.
+        fingerprint: gives keys, class pixels and pairs that show the same.
+        folds: all that is to be known of the split.
+        task: for `by: auto`; None: not multilabel.
+        source: gives columns, fields, and which items are not to be scored.
+        root: data.root, which folds.file is below.
 
     Returns:
         one row for each item, in the order of keys; the same for the same arguments on any machine.
 
     Raises:
-        InputError: fewer items or groups than folds, or a key that `folds.group` does not match.
+        InputError: fewer items or groups than folds, an item without a group, a pair that may not part.
     """
-    groups = _groups(fingerprint, folds)
-    parts = folds.count + (folds.holdout > 0)
-    if len(groups) < parts:
-        what = "items" if len(groups) == len(fingerprint.items) else "groups of items"
-        extra = " and a hold-out" if folds.holdout else ""
-        raise InputError(
-            f"{len(groups)} {what} for {folds.count} folds{extra}",
-            where="folds.count",
-            fix="add items, or lower folds.count" if what == "items" else "lower folds.count, or make smaller groups",
-        )
-    rarest = -1 if folds.kind == "plain" else _rarest(fingerprint)
-    share = {record.key: _share(record, rarest) for record in fingerprint.items}
-    home = _deal(groups, share, folds)
-    group_of = {key: name for name, keys in groups.items() for key in keys}
-    return tuple(FoldRow(record.key, group_of[record.key], home[group_of[record.key]]) for record in fingerprint.items)
-
-
-def _groups(fingerprint: Fingerprint, folds: Folds) -> dict[str, list[str]]:
-    """Return the keys of each group: by the expression, and equal images together."""
     keys = [record.key for record in fingerprint.items]
-    first = dict(zip(keys, keys if folds.group is None else _matched(keys, folds.group), strict=True))
-    parent = {name: name for name in first.values()}
-
-    def root(name: str) -> str:
-        while parent[name] != name:
-            name = parent[name]
-        return name
-
-    for twins in fingerprint.duplicates:
-        names = sorted({root(first[key]) for key in twins})
-        for name in names[1:]:
-            parent[name] = names[0]
-    groups: dict[str, list[str]] = defaultdict(list)
-    for key in keys:
-        groups[root(first[key])].append(key)
-    return dict(groups)
-
-
-def _matched(keys: Sequence[str], expression: str) -> list[str]:
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
+    named = named_groups(keys, folds.group, source)
+    pairs = alike(fingerprint)
+    if folds.kind == "given":
+        rows = _given(named, folds, root, source)
+    else:
+        scored = {key: name for key, name in named.items() if source is None or source.scored(key)}
+        groups = merge(scored, pairs if folds.duplicates == "together" else ())
+        parts = _parts(folds)
+        _refuse_too_few(groups, len(set(scored.values())), parts, folds)
+        home = _deal(groups, parts, fingerprint, folds, task)
+        place = {key: FoldRow(key, name, home[name]) for name, members in groups.items() for key in members}
+        joined = {named[key]: row.group for key, row in place.items()}
+        rows = tuple(place.get(key, FoldRow(key, joined.get(named[key], named[key]), TRAIN_ONLY)) for key in keys)
+    _refuse_parted(rows, pairs, folds)
+    idle = [fold for fold in range(folds.count) if not train_keys(rows, fold, fingerprint, folds)]
+    if idle:
         raise InputError(
-            f"'{expression}' is no regular expression ({error})", where="folds.group", fix="mend it"
-        ) from None
-    if pattern.groups < 1:
-        raise InputError(
-            f"'{expression}' has no parenthesis", where="folds.group", fix="put the group's part in parentheses"
+            f"fold {idle[0]} has nothing to train on: all other items show what it is scored on, or are held out",
+            where="folds",
+            fix="choose folds.duplicates: together, or make the fold smaller",
         )
-    names = []
-    for key in keys:
-        match = pattern.search(key)
-        if match is None or match.group(1) is None:
-            raise InputError(
-                f"'{expression}' does not match key '{key}'", where="folds.group", fix="mend the expression"
-            )
-        names.append(match.group(1))
-    return names
+    return rows
 
 
-def _strata(share: Mapping[str, float], parts: int) -> dict[str, int]:
-    """Number keys by their share of foreground: 0 for none, then bins that hold as many keys each."""
-    some = np.sort([value for value in share.values() if value > 0])
-    count = int(np.clip(len(some) // (2 * parts), 1, MOST_STRATA))
-    edges = [some[len(some) * number // count] for number in range(1, count)]
-    return {key: int(value > 0) + int(np.searchsorted(edges, value, side="right")) for key, value in share.items()}
+def _parts(folds: Folds) -> Parts:
+    """Return which parts there are and what share each should get."""
+    kept = 1 - folds.holdout
+    last = {HOLDOUT: folds.holdout} if folds.holdout else {}
+    if folds.kind == "all":
+        return {TRAIN_ONLY: kept, **last}
+    if folds.kind == "holdout":
+        return {0: folds.share, TRAIN_ONLY: kept - folds.share, **last}
+    return {**dict.fromkeys(range(folds.count), kept / folds.count), **last}
+
+
+def _refuse_too_few(groups: Mapping[str, Sequence[str]], before: int, parts: Parts, folds: Folds) -> None:
+    if len(groups) >= len(parts):
+        return
+    items = sum(len(keys) for keys in groups.values())
+    asked = f"{folds.count} folds" if folds.count > 1 else f"folds.kind: {folds.kind}"
+    asked += " and a hold-out" if folds.holdout else ""
+    if before >= len(parts):
+        largest = max(len(keys) for keys in groups.values())
+        raise InputError(
+            f"images that show the same thing leave {len(groups)} groups of items for {asked}; "
+            f"the largest holds {largest} of {items} items",
+            where="folds.count",
+            fix="lower folds.count, or set folds.duplicates: drop",
+        )
+    what, fix = "items", "add items, or lower folds.count"
+    if before != items:
+        what, fix = "groups of items", "lower folds.count, or make smaller groups"
+    if folds.count == 1:
+        fix = "add items"
+    raise InputError(f"{len(groups)} {what} for {asked}", where="folds.count", fix=fix)
+
+
+def _deal(
+    groups: Mapping[str, Sequence[str]], parts: Parts, fingerprint: Fingerprint, folds: Folds, task: Task | None
+) -> dict[str, int]:
+    records = {record.key: record for record in fingerprint.items}
+    mine = [records[key] for keys in groups.values() for key in keys]
+    multilabel = task is not None and task.kind == "multilabel"
+    by = ("classes" if multilabel else "rarest") if folds.by == "auto" else folds.by
+    if by == "classes" and folds.kind != "plain":
+        present = {record.key: [kind for kind, count in enumerate(record.pixels) if count] for record in mine}
+        return deal_by_classes(groups, present, parts, folds.seed)
+    share = dict.fromkeys((record.key for record in mine), 0.0)
+    if folds.kind != "plain" and by == "rarest":
+        rarest = _rarest(fingerprint)
+        share = {record.key: record.pixels[rarest] / max(record.valid, 1) if rarest >= 0 else 0.0 for record in mine}
+    elif folds.kind != "plain":
+        share = {record.key: _coverage(record, multilabel) for record in mine}
+    return deal_by_share(groups, share, parts, folds.seed)
 
 
 def _rarest(fingerprint: Fingerprint) -> int:
@@ -129,56 +151,121 @@ def _rarest(fingerprint: Fingerprint) -> int:
     return min(present, key=lambda kind: pixels[kind], default=-1)
 
 
-def _share(record: ItemRecord, kind: int) -> float:
-    return record.pixels[kind] / max(record.valid, 1) if kind >= 0 else 0.0
+def _coverage(record: ItemRecord, multilabel: bool) -> float:
+    """Return the share of pixels that are not of the first class; of planes, that of the largest."""
+    some = max(record.pixels, default=0) if multilabel else sum(record.pixels[1:])
+    return some / max(record.valid, 1)
 
 
-def _deal(groups: Mapping[str, Sequence[str]], share: Mapping[str, float], folds: Folds) -> dict[str, int]:
-    """Give each group, large ones first, to the part where it lessens the imbalance most; foreground decides ties.
+def _given(named: Mapping[str, str], folds: Folds, root: Path, source: Source | None) -> tuple[FoldRow, ...]:
+    """Read the user's own folds; every key exactly once."""
+    assert folds.file is not None, folds
+    path = inside(root, folds.file, "folds.file")
+    told = _read_given(path, folds.count)
+    missing = [key for key in named if key not in told]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
+        raise InputError(
+            f"says nothing of item '{missing[0]}'{more}{near(missing[0], told)}",
+            where=path,
+            fix="give every key once; a key is the image's path below its folder without the suffix",
+        )
+    known = source.whole.keys if isinstance(source, Limited) else tuple(named)
+    foreign = sorted(set(told) - set(known))
+    if foreign:
+        more = f" (and {len(foreign) - 1} more)" if foreign[1:] else ""
+        raise InputError(f"names '{foreign[0]}'{more}, which is no item", where=path, fix="take it out")
+    home = {key: told[key] for key in named}
+    home.update((key, TRAIN_ONLY) for key in named if source is not None and not source.scored(key))
+    empty = sorted(set(range(folds.count)) - set(home.values()))
+    if empty:
+        raise InputError(
+            f"no item is in fold {empty[0]} of folds 0 to {folds.count - 1}", where=path, fix="mend it, or folds.count"
+        )
+    first: dict[str, str] = {}
+    for key, name in named.items():
+        other = first.setdefault(name, key) if home[key] != TRAIN_ONLY else key
+        if home[other] != home[key]:
+            raise InputError(
+                f"group '{name}' is torn apart: '{other}' is in fold {home[other]}, '{key}' in fold {home[key]}",
+                where=path,
+                fix="put each group into one fold, or leave folds.group out",
+            )
+    return tuple(FoldRow(key, name, home[key]) for key, name in named.items())
 
-    The imbalance is the sum of squared lacks of each stratum, and of items as a whole, relative to
-    what each part should have.
+
+def _read_given(path: Path, count: int) -> dict[str, int]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            rows = list(csv.DictReader(handle))
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(
+            f"not readable as CSV ({error})", where=path, fix="write UTF-8 with columns key,fold"
+        ) from None
+    told: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        key, text = row.get("key"), row.get("fold")
+        if key is None or text is None:
+            raise InputError("has no columns key and fold", where=path, fix="begin it with the line key,fold")
+        fold = int(text) if text.strip().lstrip("-").isdecimal() else TRAIN_ONLY - 1
+        if not TRAIN_ONLY <= fold < count:
+            raise InputError(
+                f"'{text}' is no fold",
+                where=f"{path}:{number}",
+                fix=f"give 0 to {count - 1} (folds.count is {count}), -1 for hold-out or -2 for training alone",
+            )
+        if key in told:
+            raise InputError(f"key '{key}' occurs twice", where=f"{path}:{number}", fix="give every key once")
+        told[key] = fold
+    return told
+
+
+def _refuse_parted(rows: Sequence[FoldRow], pairs: Sequence[Alike], folds: Folds) -> None:
+    """Refuse pairs that show the same thing on both sides of a split, where the recipe does not allow it."""
+    if folds.duplicates in ("drop", "ignore") or (folds.duplicates == "together" and folds.kind != "given"):
+        return
+    home = {row.key: row.fold for row in rows if row.fold != TRAIN_ONLY or folds.duplicates == "refuse"}
+    apart = parted(pairs, home)
+    if not apart:
+        return
+    raise InputError(
+        f"{len(apart)} {'pairs' if apart[1:] else 'pair'} of images that show the same split apart: {in_words(apart)}",
+        where=folds.file if folds.kind == "given" else "folds.duplicates",
+        fix=f"put each pair into one fold, or {LENIENT}" if folds.kind == "given" else "group them, or choose together",
+    )
+
+
+def train_keys(rows: Sequence[FoldRow], fold: int, fingerprint: Fingerprint, folds: Folds) -> tuple[str, ...]:
+    """Return what a fold's models are trained on.
+
+    Left out is what shows the same as an item that the fold is scored on, or as one of the hold-out, and
+    what is of its group: items that only train, and under `duplicates: drop` any item.
 
     Args:
-        groups: name -> keys.
-        share: key -> share of foreground, 0..1.
-        folds: count, seed, holdout.
-
-    Returns:
-        name -> fold, or HOLDOUT.
+        rows: by assign.
+        fold: 0 .. count - 1.
+        fingerprint: gives the pairs.
+        folds: kind and duplicates.
     """
-    parts = [*range(folds.count), HOLDOUT] if folds.holdout else list(range(folds.count))
-    wanted = np.array([folds.holdout if part == HOLDOUT else (1 - folds.holdout) / folds.count for part in parts])
-    stratum = _strata(share, len(parts))
-    sizes = np.bincount(list(stratum.values())).astype(float)
-    lack = wanted[:, None] * sizes[None, :]
-    foreground = wanted * sum(share.values())
-    top = {name: max(stratum[key] for key in keys) for name, keys in groups.items()}
-    much = {name: sum(share[key] for key in keys) * _lot(folds.seed, name) for name, keys in groups.items()}
-    names = sorted(groups, key=lambda name: (-len(groups[name]), -top[name], -much[name], _lot(folds.seed, name)))
-    home: dict[str, int] = {}
-    filled = [False] * len(parts)
-    for place, name in enumerate(names):
-        mine = np.bincount([stratum[key] for key in groups[name]], minlength=len(sizes)).astype(float)
-        many = mine.sum()
-        gain = ((2 * lack * mine - mine**2) / np.maximum(sizes, 1)).sum(axis=1)
-        gain = (gain + (2 * lack.sum(axis=1) * many - many**2) / len(share)) / wanted
-        empty = [part for part in range(len(parts)) if not filled[part]]
-        open_to = empty if len(empty) >= len(names) - place else range(len(parts))  # no part stays empty
-        best = max(open_to, key=lambda part: (round(gain[part], 9), foreground[part] / wanted[part]))
-        lack[best] -= mine
-        filled[best] = True
-        foreground[best] -= sum(share[key] for key in groups[name])
-        home[name] = parts[best]
-    return home
+    held = {row.key for row in rows if row.fold in (fold, HOLDOUT)}
+    groups = {row.group for row in rows if row.key in held}
+    leaks = held if folds.duplicates == "ignore" else held | beside(held, alike(fingerprint))
+    return tuple(row.key for row in rows if row.key not in leaks and row.group not in groups)
 
 
-def _lot(seed: int, name: str) -> float:
-    """Draw a number of 1..2 for a name by hash: the same on any machine and with any release of numpy.
+def proving_rows(rows: Sequence[FoldRow], folds: Folds) -> tuple[FoldRow, ...]:
+    """Return rows in which a single validation set is cut into parts by group, that a decision can be proven on.
 
-    It shuffles the order of dealing, and still lets large shares of foreground come before small ones.
+    One model answered all of them and saw none, so what is chosen on some parts is honest on the others.
+    With several folds the rows come back as they are.
     """
-    return 1 + int.from_bytes(blake2b(f"{seed},{name}".encode(), digest_size=6).digest(), "little") / 2**48
+    if folds.count > 1:
+        return tuple(rows)
+    groups = sorted({row.group for row in rows if row.fold == 0}, key=lambda name: lot(folds.seed, name))
+    piece = {name: place % PIECES for place, name in enumerate(groups)}
+    return tuple(row._replace(fold=piece[row.group]) if row.fold == 0 else row for row in rows)
 
 
 def write_folds(path: Path, rows: Sequence[FoldRow]) -> None:

@@ -51,6 +51,14 @@ def _refuse_odd_tiff(dataset: Any, path: Path) -> None:
             fix="store all as one real type",
             kind="odd_bands",
         )
+    if len(dataset.subdatasets) > 1:
+        pages, fix = len(dataset.subdatasets), "save each page as a file of its own"
+        raise InputError(f"has {pages} pages", where=path, fix=fix, kind="animation")
+    space = dataset.tags(ns="IMAGE_STRUCTURE").get("SOURCE_COLOR_SPACE", "")
+    if space in ("CMYK", "CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV"):
+        raise InputError(
+            f"has colour mode {space}", where=path, fix="convert it to grey, RGB or RGBA", kind="odd_colours"
+        )
     block = max(rows * cols for rows, cols in dataset.block_shapes)
     if block > max(MAX_BLOCK, dataset.height * dataset.width):
         raise InputError(
@@ -68,7 +76,7 @@ def _alpha_bands(dataset: Any) -> list[int]:
 
 
 def _palette_of(dataset: Any) -> NDArray[np.uint8] | None:
-    """Return RGB of every index, uint8 (256, 3), if the TIFF is a palette image."""
+    """Return RGB of every index, uint8 (256, 3), if the TIFF is a palette image; black and white is none."""
     from rasterio.enums import ColorInterp
 
     if dataset.count != 1 or dataset.dtypes[0] != "uint8" or dataset.colorinterp[0] != ColorInterp.palette:
@@ -76,7 +84,20 @@ def _palette_of(dataset: Any) -> NDArray[np.uint8] | None:
     palette = np.zeros((256, 3), np.uint8)
     for index, colour in dataset.colormap(1).items():
         palette[index] = colour[:3]
+    if _bits(dataset) == 1 and palette[:2].tolist() in ([[0] * 3, [255] * 3], [[255] * 3, [0] * 3]):
+        return None
     return palette
+
+
+def _bits(dataset: Any) -> int:
+    """Return bits a sample: 1, 2 or 4 where GDAL gives uint8 of few values, else 0."""
+    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 0))
+    return bits if bits in (1, 2, 4) and dataset.dtypes[0] == "uint8" else 0
+
+
+def _white_is_0(dataset: Any) -> bool:
+    """Whether grey values are stored as a negative (MINISWHITE), which GDAL does not undo."""
+    return dataset.count == 1 and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
 
 
 def header(dataset: Any) -> Header:
@@ -91,7 +112,7 @@ def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
 
     A pixel whose bands are nodata only in part counts, as in GDAL's own data-set mask.
     """
-    from rasterio.enums import MaskFlags
+    from rasterio.enums import ColorInterp, MaskFlags
 
     alpha, palette = _alpha_bands(dataset), _palette_of(dataset)
     colour = [index for index in range(1, dataset.count + 1) if index not in alpha]
@@ -99,27 +120,42 @@ def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
         raise InputError(
             "has no band but alpha", where=path, fix="give an image with at least one band", kind="odd_bands"
         )
+    if palette is None and dataset.dtypes[0] == "uint16" and dataset.colorinterp[0] == ColorInterp.palette:
+        raise InputError("has a palette of 16 bits", where=path, fix="save it as RGB", kind="odd_colours")
     pixels = np.ascontiguousarray(np.moveaxis(dataset.read(colour), 0, -1))
     if all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
         valid = np.ones(dataset.shape, bool)
     else:
         valid = dataset.dataset_mask() != 0
-    return (pixels if palette is None else palette[pixels[:, :, 0]]), valid
+    if palette is not None:
+        return palette[pixels[:, :, 0]], valid
+    if bits := _bits(dataset):
+        pixels = pixels * np.uint8(255 // (2**bits - 1))
+    if _white_is_0(dataset) and pixels.dtype.kind == "u":
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return pixels, valid
 
 
 def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
     """Decode the opened TIFF as a mask, and return its nodata value if it is a whole number.
 
     Raises:
-        InputError: it has several bands, or fractions.
+        InputError: it has several bands, or fractions; was packed with loss, or as a negative.
     """
     if dataset.count != 1:
         raise InputError(
             f"a mask must have one channel, this one has {dataset.count}",
             where=path,
-            fix="keep the band of class ids",
+            fix="keep the band of class ids, or set encoding: rgb if colours stand for classes",
             kind="colour_mask",
         )
+    packing = dataset.tags(ns="IMAGE_STRUCTURE")
+    if "JPEG" in packing.get("COMPRESSION", "") or packing.get("COMPRESSION_REVERSIBILITY") == "LOSSY":
+        what = f"a mask packed with loss ({packing['COMPRESSION']}) has blurred label values"
+        raise InputError(what, where=path, fix="save masks with deflate or LZW", kind="jpeg_mask")
+    if _white_is_0(dataset):
+        what, fix = "a mask stored as a negative (MINISWHITE) is read in two ways", "save it as MINISBLACK"
+        raise InputError(what, where=path, fix=fix, kind="odd_colours")
     values, nodata = dataset.read(1), dataset.nodata
     if values.dtype.kind == "f":
         whole = np.isfinite(values) & (np.abs(values) < 2**31) & (values == np.floor(values))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.data import digests
-from maskwright.data.audit_objects import Objects, count_objects
+from maskwright.data.audit_objects import Objects
 from maskwright.data.findings import Finding
 from maskwright.data.header import Header, Pixels, Valid
 from maskwright.data.items import Item, combine
@@ -69,8 +69,8 @@ class Measured:
     label_digest: str = ""
     pixels: tuple[int, ...] = ()
     """Valid pixels of each value of the task, or of each plane for multilabel."""
-    objects: tuple[int, ...] = ()
-    """Connected pieces of each value, or of each plane."""
+    objects: Objects | None = None
+    """Connected pieces; None: not counted."""
     edges: tuple[int, ...] = ()
     """Pixels of each value with another value beside them; only where the task has a value to ignore."""
     valid: int = 0
@@ -87,8 +87,6 @@ class Measured:
     """Distinct colours of the small copy, 1 to 64; 0: not counted."""
     is_label: bool = False
     """The image's first band holds the label, whatever the scale."""
-    areas: NDArray[np.int64] | None = None
-    """Objects of each class by size; taken away when it is added up."""
     small: Small | None = None
     """Taken away when it is added up."""
     clues: dict[str, Any] = field(default_factory=dict)
@@ -155,8 +153,6 @@ def _describe(found: Measured, item: Item, task: Task) -> None:
     if item.label is not None:
         found.label_digest = digests.of_arrays(item.label, item.valid)
         found.pixels = _count(item.label, item.valid.size - found.valid, task)
-        pieces: Objects = count_objects(item.label, item.valid, task)
-        found.objects, found.areas = pieces
         if task.kind == "multiclass" and task.ignore is not None and item.valid.all():
             found.edges = _edges(item.label, len(task.values))
         if item.label.ndim == 2 and found.looks <= len(task.values):

@@ -78,16 +78,41 @@ def _plugin(handle: IO[bytes]) -> ImageFile:
     raise SyntaxError("the file changed while it was read")
 
 
-def _load(picture: ImageFile, path: Path) -> None:
-    """Decode the pixels; a PNG must also carry the right checksums to its end, which Pillow does not ask for."""
-    picture.load()
-    if picture.format != "PNG":
-        return
-    data, place, name = memoryview(path.read_bytes()), 8, b""
+def _decode(picture: ImageFile, path: Path) -> Pixels:
+    """Decode the pixels as Pillow lays them out; a PNG must also carry the right checksums to its end.
+
+    Pillow asks for no checksum at the end. Plain PNGs go to OpenCV, which is faster and refuses data that
+    end early, where Pillow gives black rows; the rest, and what OpenCV refuses, goes to Pillow.
+    """
+    data = path.read_bytes() if picture.format == "PNG" else b""
+    if not data:
+        return np.array(picture)
+    _refuse_broken(data)
+    if _raw_mode(picture) not in PLAIN or {"transparency", "interlace"} & picture.info.keys():
+        return np.array(picture)
+    import cv2
+
+    if picture.width >= WIDEST or picture.height >= WIDEST or picture.width * picture.height >= LARGEST:
+        return np.array(picture)
+    values: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        picture.load()  # says what is wrong, unless it is only that the data end early
+        raise SyntaxError("image data end early")
+    turn = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}.get(picture.mode)
+    return values if turn is None else cast(Pixels, cv2.cvtColor(values, turn, dst=values))
+
+
+def _refuse_broken(data: bytes) -> None:
+    """Raise what Pillow raises if a PNG lacks its end or one of its checksums is wrong."""
+    view, place, name = memoryview(data), 8, b""
     while name != b"IEND":
+        if place + 12 > len(data):
+            raise SyntaxError("image file is truncated")
         length, name = struct.unpack_from(">I4s", data, place)
+        if place + 12 + length > len(data):
+            raise SyntaxError("image file is truncated")
         (expected,) = struct.unpack_from(">I", data, place + 8 + length)
-        if zlib.crc32(data[place + 4 : place + 8 + length]) != expected:
+        if zlib.crc32(view[place + 4 : place + 8 + length]) != expected:
             raise SyntaxError(f"wrong checksum of a {name.decode('latin-1')} chunk")
         place += 12 + length
 
@@ -122,7 +147,7 @@ def header(picture: ImageFile, path: Path) -> Header:
 
 
 def _orientation(picture: ImageFile) -> int:
-    if picture.format != "JPEG" or "exif" not in picture.info:
+    if picture.format not in ("JPEG", "PNG") or "exif" not in picture.info:
         return 1
     found = picture.getexif().get(ORIENTATION, 1)
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
@@ -131,13 +156,13 @@ def _orientation(picture: ImageFile) -> int:
 def image(picture: ImageFile, path: Path) -> tuple[Pixels, Valid]:
     """Decode the opened file as an image: bands without alpha, and where it is not transparent."""
     raw_mode, see_through = _raw_mode(picture), picture.info.get("transparency")
-    _load(picture, path)
+    pixels = _decode(picture, path)
     if raw_mode in ("RGB;16B", "RGBA;16B", "LA;16B"):
         values = _deep_colour(path)  # Pillow keeps the high bytes only
         if raw_mode == "LA;16B":
             values = values[:, :, [0, 3]]
     else:
-        values = np.array(picture)
+        values = pixels
         values = values[:, :, None] if values.ndim == 2 else values
         if picture.mode == "1":
             values = values.astype(np.uint8) * 255
@@ -191,11 +216,10 @@ def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
         raise InputError(
             f"a mask must have one channel, this one has {len(picture.getbands())} ({picture.mode})",
             where=path,
-            fix="save class ids as a grey or palette PNG",
+            fix="save class ids as a grey or palette PNG, or set encoding: rgb if colours stand for classes",
             kind="colour_mask",
         )
-    _load(picture, path)
-    values = np.array(picture)
+    values = _decode(picture, path)
     if picture.mode == "1":
         return values.astype(np.uint8)
     if picture.mode.startswith("I"):
@@ -203,6 +227,10 @@ def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
     return values // np.uint8(_GREY_STEP.get(raw_mode, 1))
 
 
+PLAIN = ("L", "RGB", "RGBA")
+"""Raw modes of PNGs that OpenCV decodes to the same pixels: 8 bit, no palette."""
+WIDEST, LARGEST = 1 << 20, 1 << 28
+"""Pixels of a side and of an image from which OpenCV is not asked; it raises at its own limits."""
 BANDS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "I": 1, "I;16": 1, "I;16B": 1}
 """Bands besides alpha of each Pillow mode that we read."""
 PLUGINS: dict[bytes, tuple[str, type[ImageFile]]] = {

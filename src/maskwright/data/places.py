@@ -179,7 +179,7 @@ def largest_share(layers: Layers, window: Window) -> float:
         covered = [int(np.count_nonzero(plane)) for plane in label]
         nothing = total - int(np.count_nonzero(label.any(0)))
         return max(nothing, *covered) / total
-    counts = cv2.calcHist([np.ascontiguousarray(label)], [0], None, [256], [0, 256])[:, 0]
+    counts = cv2.calcHist([np.ascontiguousarray(label)], [0], None, [256], [0, 256]).reshape(-1)
     counts[0] -= label.size - total  # what does not count is 0 in the label
     return float(counts.max()) / total
 

@@ -19,7 +19,7 @@ from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import Source as SourceBlock
 from maskwright.data.findings import Finding
 from maskwright.data.plausible_fit import misfits
-from maskwright.data.plausible_form import form
+from maskwright.data.plausible_form import form, inverted
 from maskwright.data.plausible_names import unlike_names
 from maskwright.data.plausible_swap import exchanged, mixed_channels
 from maskwright.data.shift import features
@@ -132,13 +132,17 @@ def suspicions(
     """
     labelled = {key: clue for key, clue in sorted(clues.items()) if clue.parts is not None}
     found = mixed_channels(clues, where)
-    if labelled:
-        found += form(labelled, task, block, where)
-        found += misfits(labelled, block, where)
-        swaps = exchanged(labelled, task, where)
-        found += swaps
-        found += [] if swaps else unlike_names(labelled, task, where)
-    return found
+    if not labelled:
+        return found
+    shape = form(labelled, task, block, where)
+    found += shape
+    if any(finding.kind == "classes_shifted" for finding in shape):
+        return found  # what is hidden cannot be compared with what is shown
+    misfit = misfits(labelled, block, where)
+    if any(not finding.keys for finding in misfit):
+        return found + misfit  # nothing else can be told from masks that lie elsewhere
+    swaps = inverted(labelled, task, where) or exchanged(labelled, task, where)
+    return found + misfit + (swaps or unlike_names(labelled, task, where))
 
 
 def between(train: Mapping[str, Clues], test: Mapping[str, Clues], task: Task) -> list[Finding]:

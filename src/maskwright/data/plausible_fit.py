@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.core.recipe.sources import Source as SourceBlock
-from maskwright.data.findings import Finding
-from maskwright.data.plausible_words import keys_in_words
+from maskwright.data.findings import Finding, some
 
 if TYPE_CHECKING:
     from maskwright.data.plausible import Clues
@@ -24,14 +23,17 @@ if TYPE_CHECKING:
 HIDDEN = 255
 LEAST = 8
 """Items with two parts or more below which a set is not judged."""
-FIRST, MOST = 64, 256
-"""Items that all readings are tried on, and those that a promising one is confirmed on."""
-STUDENT, BETTER, RATIO, FLOOR = 5.0, 0.65, 1.3, 0.02
+FIRST, MOST, PROMISING = 48, 160, 6
+"""Items that all readings are tried on, items that the most promising are confirmed on, and how many those are."""
+STUDENT, BETTER, RATIO, FLOOR = 5.0, 0.65, 1.2, 0.02
 """A reading is believed if it fits better by this t, in this share of items, by this factor, with this fit in nats.
 Measured 2026-11-21: on seven correct real sets the nearest reading has a factor of 1.13 (docs/explain/mutations.md)."""
 LONE, LONE_SHARE = 0.15, 0.4
 """One item is named if another reading is better by this much, and by this share of the set's median fit."""
-STEPS = (2, 4, 8)
+UNRELATED, SMOOTH = 2.0, 0.5
+"""Masks are called unrelated below this t against far items' masks, if neighbouring tiny pixels are alike by this.
+Measured 2026-11-21: 4.0 or more on seven correct real sets."""
+STEPS = (1, 2, 4, 8)
 """Moves tried, in tiny pixels (of 64)."""
 
 Parts = NDArray[np.uint8]
@@ -89,16 +91,22 @@ def misfits(clues: Mapping[str, Clues], block: SourceBlock | None, where: str) -
     base = whole.fits(first, lambda index: whole.parts[index])
     tried = {name: whole.fits(first, _bound(whole, reading)) for name, reading in readings.items()}
     tried |= {f"item{step}": whole.fits(first, whole.other(step)) for step in NEIGHBOURS}
-    promising = sorted(tried, key=lambda name: -float(tried[name].mean()))[:3]
+    promising = sorted(tried, key=lambda name: -float(tried[name].mean()))[:PROMISING]
     more = _spread(len(keys), MOST)
     own = base if len(more) == len(first) else whole.fits(more, lambda index: whole.parts[index])
+    believed: list[tuple[float, str, Verdict]] = []
     for name in promising:
-        again = _bound(whole, readings[name]) if name in readings else whole.other(int(name[4:]))
-        fits = tried[name] if len(more) == len(first) else whole.fits(more, again)
-        verdict = judge(own, fits)
+        reading = _bound(whole, readings[name]) if name in readings else whole.other(int(name[4:]))
+        fits = tried[name] if len(more) == len(first) else whole.fits(more, reading)
+        if not judge(own, fits).believed:
+            continue
+        verdict = judge(whole.fits(more, whole.where(reading)), fits)  # over the same pixels, if it hides some
         if verdict.believed:
-            return [_say(name, readings, verdict, where)]
-    return _lone(whole, readings, where)
+            believed.append((verdict.other - verdict.own, name, verdict))
+    if believed:
+        _, name, verdict = max(believed)
+        return [_say(name, readings, verdict, where)]
+    return _unrelated(whole, more, own, where) or _lone(whole, readings, where)
 
 
 def judge(own: NDArray[np.float64], other: NDArray[np.float64]) -> Verdict:
@@ -122,20 +130,20 @@ def fit(image: Pixels, parts: Parts) -> float:
         parts: (h, w) numbers of the parts; 255: left out.
     """
     values, numbers = image.reshape(-1, image.shape[2]), parts.reshape(-1)
-    used = numbers != HIDDEN
     counts = np.bincount(numbers, minlength=HIDDEN + 1)[:HIDDEN]
     present = np.flatnonzero(counts)
     total = int(counts.sum())
     if len(present) < 2 or total < len(numbers) // 16:
         return 0.0
-    sums = np.stack([np.bincount(numbers, column, HIDDEN + 1)[present] for column in values.T], axis=1)
+    member = (numbers == present.astype(np.uint8)[:, None]).astype(np.float32)
+    sums = (member @ values).astype(np.float64)
     mean = sums.sum(axis=0) / total
     apart = sums / counts[present, None] - mean
-    seen = values if used.all() else values[used]
-    centred = seen - mean.astype(np.float32)
-    spread = (centred.T @ centred / total).astype(np.float64) + 1e-3 * np.eye(len(mean))
+    seen = values if total == len(numbers) else values[numbers != HIDDEN]
+    spread = (seen.T @ seen).astype(np.float64) / total - np.outer(mean, mean) + 1e-3 * np.eye(len(mean))
     explained = (apart * counts[present, None]).T @ apart / total
-    return float(0.5 * (np.linalg.slogdet(spread)[1] - np.linalg.slogdet(spread - explained)[1]))
+    whole, rest = np.linalg.slogdet(np.stack([spread, spread - explained]))[1]
+    return float(0.5 * (whole - rest))
 
 
 class _Set:
@@ -150,6 +158,10 @@ class _Set:
 
     def fits(self, chosen: Sequence[int], parts: Callable[[int], Parts]) -> NDArray[np.float64]:
         return np.array([fit(self.images[index], parts(index)) for index in chosen])
+
+    def where(self, reading: Callable[[int], Parts]) -> Callable[[int], Parts]:
+        """Give each image its own mask, but only where the reading has something to say."""
+        return lambda index: np.where(reading(index) == HIDDEN, np.uint8(HIDDEN), self.parts[index])
 
     def other(self, step: int) -> Callable[[int], Parts]:
         """Give each image the mask of the item so many places on."""
@@ -178,9 +190,9 @@ def _whiten(image: NDArray[np.uint8]) -> Pixels:
 def _bound(whole: _Set, reading: Reading) -> Callable[[int], Parts]:
     if reading.words == EXCHANGED.words and not whole.square:
         return lambda index: _exchanged(whole.parts[index], whole.clues[index].shape)
-    if reading.kind == "run_order" and not whole.square:
-        index_of = 0 if "column" in reading.fix else 1
-        return lambda index: (whole.clues[index].orders or (whole.parts[index],) * 2)[index_of]
+    if reading.kind == "run_order":
+        side = 0 if "column" in reading.words else 1
+        return lambda index: (whole.clues[index].orders or (whole.parts[index].T,) * 2)[side]
     return lambda index: reading.turn(whole.parts[index])
 
 
@@ -193,7 +205,7 @@ def _readings(whole: _Set, block: SourceBlock | None) -> dict[str, Reading]:
     if isinstance(block, RleCsvSource):
         found.pop("transposed", None)
         for order in ("column", "row"):
-            if block.order != order and (whole.square or whole.clues[0].orders is not None):
+            if block.order != order and (whole.square or any(clue.orders for clue in whole.clues)):
                 words = f"read with order: {order}"
                 found[order] = Reading(words, f"set order: {order}", "run_order", lambda parts: parts.T)
     return found
@@ -287,19 +299,43 @@ def _lone(whole: _Set, readings: Mapping[str, Reading], where: str) -> list[Find
         best = max(fits, key=lambda name: fits[name])
         if fits[best] - own[place] > need:
             found.setdefault(best, []).append(whole.keys[chosen[place]])
-    return [
-        _name_items(name, keys, readings, where)
-        for name, keys in sorted(found.items())
-        if len(keys) >= (3 if name.startswith("item") else 1)
-    ]
+    found = {name: keys for name, keys in found.items() if len(keys) >= (3 if name.startswith("item") else 1)}
+    if not found:
+        return []
+    name = max(sorted(found), key=lambda name: len(found[name]))
+    return [_name_items(name, found[name], readings, where)]
+
+
+def _unrelated(whole: _Set, chosen: Sequence[int], own: NDArray[np.float64], where: str) -> list[Finding]:
+    """Suspect a set whose masks fit their images no better than masks of far items do."""
+    if len(chosen) < 2 * LEAST or np.median([_smooth(whole.clues[index].image) for index in chosen]) < SMOOTH:
+        return []
+    count = len(whole.parts)
+    others = [whole.fits(chosen, whole.other(max(3, round(count * part)))) for part in (0.23, 0.41, 0.67)]
+    verdict = judge(np.mean(others, axis=0), own)
+    if verdict.student >= UNRELATED:
+        return []
+    what = (
+        f"masks fit their images no better than masks of other items ({verdict.other:.3f} against {verdict.own:.3f} "
+        f"nats a pixel, t = {verdict.student:.1f} over {verdict.items} items)"
+    )
+    fix = "look at some overlays: masks may be joined to the wrong images, or drawn for other ones"
+    facts = {"t": round(verdict.student, 2), "fit": round(verdict.other, 4), "fit_other": round(verdict.own, 4)}
+    return [Finding("masks_unrelated", where, what, fix, (), facts)]
+
+
+def _smooth(image: NDArray[np.uint8]) -> float:
+    """Return how alike neighbouring pixels are, -1..1: pure noise cannot fit any mask."""
+    green = image[..., 1].astype(np.float32) - float(image[..., 1].mean())
+    return float((green[:, 1:] * green[:, :-1]).mean() / max(float((green**2).mean()), 1e-6))
 
 
 def _name_items(name: str, keys: Sequence[str], readings: Mapping[str, Reading], where: str) -> Finding:
     facts = {"reading": name, "items": len(keys)}
     if name in readings:
-        what = f"masks of {keys_in_words(keys)} fit far better {readings[name].words}, unlike the others"
+        what = f"masks of {some(keys, 3)} fit far better {readings[name].words}, unlike the others"
         return Finding(readings[name].kind, where, what, "look at them, and mend or drop them", tuple(keys), facts)
-    what = f"{keys_in_words(keys)}: the mask {_places(int(name[4:]))} fits far better than their own"
+    what = f"{some(keys, 3)}: the mask {_places(int(name[4:]))} fits far better than their own"
     fix = "look for a file that is missing or too much on one side, and join by name"
     return Finding("mask_of_another", where, what, fix, tuple(keys), facts)
 

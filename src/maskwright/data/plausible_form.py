@@ -11,9 +11,8 @@ from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.blocks import Data
 from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.core.recipe.sources import Source as SourceBlock
-from maskwright.data.findings import Finding
+from maskwright.data.findings import Finding, some
 from maskwright.data.plausible_swap import mirrored
-from maskwright.data.plausible_words import keys_in_words
 
 if TYPE_CHECKING:
     from maskwright.data.plausible import Clues
@@ -32,7 +31,7 @@ def form(clues: Mapping[str, Clues], task: Task, block: SourceBlock | None, wher
         block: the source's block, for advice in its own words.
         where: recipe key of the set.
     """
-    found = _inverted(clues, task, where) if task.kind == "binary" else []
+    found: list[Finding] = []
     if len(clues) < LEAST:
         return found
     if task.kind == "multilabel":
@@ -98,8 +97,16 @@ def _ignore_shifted(clues: Mapping[str, Clues], task: Task, where: str) -> list[
     return [Finding("classes_shifted", where, what, fix, (), {"class": name, "hidden": round(float(hidden.mean()), 4)})]
 
 
-def _inverted(clues: Mapping[str, Clues], task: Task, where: str) -> list[Finding]:
-    """Suspect those masks whose background comes in many pieces on one large foreground, unlike the others."""
+def inverted(clues: Mapping[str, Clues], task: Task, where: str) -> list[Finding]:
+    """Suspect those masks whose background comes in many pieces on one large foreground, unlike the others.
+
+    Args:
+        clues: labelled items by key.
+        task: only binary tasks are judged.
+        where: recipe key of the set.
+    """
+    if task.kind != "binary":
+        return []
     keys = [key for key, clue in clues.items() if clue.counts.sum() and clue.counts[1] and clue.counts[0]]
     if len(keys) < LEAST:
         return []
@@ -109,12 +116,12 @@ def _inverted(clues: Mapping[str, Clues], task: Task, where: str) -> list[Findin
     right = (share < 0.5) & (inside >= 3 * np.maximum(outside, 1))
     judged = int(wrong.sum() + right.sum())
     name, facts = task.plane_names[0], {"inverted": int(wrong.sum()), "usual": int(right.sum()), "items": len(keys)}
-    if judged < max(LEAST // 2, len(keys) // 5) or wrong.sum() < 2:
+    if judged < max(LEAST // 2, len(keys) // 5) or wrong.sum() < 3:
         return []
     if right.sum() < 0.5 * judged or not mirrored(clues, keys, wrong, wrong | right):
         return []
     chosen = tuple(key for key, flag in zip(keys, wrong, strict=True) if flag)
-    what = f"masks of {keys_in_words(chosen)} look inverted: '{name}' is the ground, and the rest in many pieces"
+    what = f"masks of {some(chosen, 3)} look inverted: '{name}' is the ground, and the rest in many pieces"
     return [Finding("inverted_items", where, what, "look at them, and invert those", chosen, facts)]
 
 
@@ -125,7 +132,11 @@ def _wrapped(clues: Mapping[str, Clues], block: SourceBlock | None, where: str) 
         gained, lost, inner = lines[:, side].T
         edge = gained + lost
         more, less = int((edge > inner).sum()), int((edge < inner).sum())
-        if more < 6 or more < 4 * less or min(gained.sum(), lost.sum()) < max(10, 2 * inner.sum()):
+        if (
+            more < max(6, 0.3 * len(lines))
+            or more < 4 * less
+            or min(gained.sum(), lost.sum()) < max(10, 2 * inner.sum())
+        ):
             continue
         what = (
             f"the {border} line of pixels does not continue the masks in {more} of {more + less} items that tell "

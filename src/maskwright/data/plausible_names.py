@@ -36,6 +36,8 @@ class Trait(NamedTuple):
     """A smaller difference says nothing."""
     colour: bool = False
     """It needs red, green and blue."""
+    beside: frozenset[str] = frozenset()
+    """It is promised only if a class of one of these names is there too."""
 
 
 def unlike_names(clues: Mapping[str, Clues], task: Task, where: str) -> list[Finding]:
@@ -53,7 +55,7 @@ def unlike_names(clues: Mapping[str, Clues], task: Task, where: str) -> list[Fin
     words = [_words(name) for name in names]
     worst: tuple[float, Finding] | None = None
     for trait in TRAITS:
-        if trait.colour and not coloured:
+        if (trait.colour and not coloured) or (trait.beside and not any(word & trait.beside for word in words)):
             continue
         for first, second in _pairs(words, trait):
             chosen = (counts[:, first] >= PIXELS) & (counts[:, second] >= PIXELS)
@@ -73,7 +75,7 @@ def unlike_names(clues: Mapping[str, Clues], task: Task, where: str) -> list[Fin
 def _say(first: str, second: str, trait: Trait, numbers: tuple[int, int, float], where: str) -> Finding:
     against, items, student = numbers
     what = f"'{first}' should be {trait.more} '{second}', but is not in {against} of {items} items (t = {student:.0f})"
-    fix = "check the order of task.classes, and whether label values are shifted by one"
+    fix = ORDER if trait.more != BLUER else "look whether the files are BGR, and whether task.classes is in order"
     facts = {"classes": [first, second], "trait": trait.more, "t": round(student, 1), "items": items}
     return Finding("class_names", where, what, fix, (), facts)
 
@@ -119,15 +121,20 @@ def _size(means: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np
     return np.log(shares)
 
 
+ORDER = "check the order of task.classes, and whether label values are shifted by one"
+BLUER = "bluer than"
 GROUND = frozenset({"road", "street", "pavement", "sidewalk", "floor", "lane", "crosswalk", "rail"})
 PLANT = frozenset({"tree", "vegetation", "grass", "forest", "plant", "leaf", "shrub", "bush", "meadow", "lawn", "crop"})
 BUILT = frozenset({"building", "house", "facade", "wall", "roof", "road", "street", "pavement", "sidewalk", "car"})
+THINGS = frozenset({"car", "fence", "pedestrian", "person", "bicyclist", "cyclist", "bus", "truck", "bicycle"})
 DOUBTFUL = frozenset({"not", "non", "no", "other", "shadow", "background", "marking", "mark", "sign", "light"})
 """Words that turn a name's meaning."""
 TRAITS: tuple[Trait, ...] = (
-    Trait("above", frozenset({"sky", "ceiling", "cloud"}), GROUND, _height, 16.0),
+    Trait("above", frozenset({"sky", "ceiling", "cloud"}), GROUND | THINGS | {"building", "house"}, _height, 16.0),
+    Trait("above", frozenset({"building", "tree"}), GROUND, _height, 16.0, beside=frozenset({"sky"})),
+    Trait("above", frozenset({"facade", "window", "balcony"}), GROUND, _height, 16.0),
     Trait("greener than", PLANT, BUILT, _green, 6.0, True),
-    Trait("bluer than", frozenset({"sky"}), PLANT, _blue, 8.0, True),
+    Trait(BLUER, frozenset({"sky"}), PLANT, _blue, 8.0, True),
     Trait(
         "larger than",
         frozenset({"sky", "road", "building", "facade", "ground"}),

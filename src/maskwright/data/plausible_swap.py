@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
-from maskwright.data.findings import Finding
-from maskwright.data.plausible_words import keys_in_words
+from maskwright.data.findings import Finding, some
 
 if TYPE_CHECKING:
     from maskwright.data.plausible import Clues
@@ -26,6 +25,8 @@ FEWEST = 3
 """Items that must be exchanged to be named."""
 APART = 2.2
 """Mean over deviation of the distance from the border between the groups; 1.3 for half a normal distribution."""
+APART_SIDES, AGREE = 1.3, 0.9
+"""The same if the groups are two sets and the sign along the axis tells the set of this share of the items."""
 MIRROR = 0.08
 """Squared length of the groups' sum over that of their difference. Measured 2026-11-21: on correct real sets no pair
 of classes that stands apart comes below 0.148, exchanged ones mostly below 0.02 (docs/explain/mutations.md)."""
@@ -111,7 +112,7 @@ def mixed_channels(clues: Mapping[str, Clues], where: str, side: str = "") -> li
     if not groups.exchanged:
         return []
     chosen = tuple(key for key, other in zip(keys, groups.other, strict=True) if other)
-    what = f"red and blue are exchanged in {keys_in_words(chosen)}, unlike the other images ({_numbers(groups)})"
+    what = f"red and blue are exchanged in {some(chosen, 3)}, unlike the other images ({_numbers(groups)})"
     return [Finding("channels_swapped", where, what, "store all images as RGB", chosen, _facts(groups))]
 
 
@@ -150,7 +151,7 @@ def mirrored(
     means = np.stack([clues[key].means for key in keys]).astype(np.float64)
     apart = (means[:, 0] - means[:, 1]) @ _scale([clues[key].spread for key in keys])
     vectors = np.c_[apart, 0.5 * np.log(np.maximum(counts[:, 0], 1) / np.maximum(counts[:, 1], 1))]
-    return _mirror(vectors[judged], other[judged]) <= 2 * MIRROR
+    return _mirror(vectors[judged], other[judged]) <= MIRROR
 
 
 def _mirror(vectors: Vectors, other: NDArray[np.bool_]) -> float:
@@ -161,14 +162,15 @@ def _mirror(vectors: Vectors, other: NDArray[np.bool_]) -> float:
 
 
 def _by_side(vectors: Vectors, keys: Sequence[str], side: str) -> Groups:
-    """Take the two sets as the groups; they stand apart if the sign along the axis nearly always tells the set."""
+    """Take the two sets as the groups; they count as apart if the sign along the axis nearly always tells the set."""
     other = np.array([key.startswith(side) for key in keys])
     if min(int(other.sum()), int((~other).sum())) < FEWEST:
         return Groups(0.0, float("nan"), other)
     groups = split(vectors)
     agree = float((groups.other == other).mean())
     agree = max(agree, 1 - agree)
-    return Groups(groups.apart if agree >= 0.95 else 0.0, _mirror(vectors, other), other)
+    told = agree >= AGREE and groups.apart >= APART_SIDES
+    return Groups(max(groups.apart, APART) if told else 0.0, _mirror(vectors, other), other)
 
 
 def _scale(spreads: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
@@ -219,7 +221,7 @@ def _within(pair: tuple[str, str], keys: Sequence[str], groups: Groups, where: s
     chosen = tuple(key for key, other in zip(keys, groups.other, strict=True) if other)
     what = (
         f"'{pair[0]}' and '{pair[1]}' look exchanged in {len(chosen)} of {len(keys)} items "
-        f"({keys_in_words(chosen)}; {_numbers(groups)})"
+        f"({some(chosen, 3)}; {_numbers(groups)})"
     )
     fix = "look at these labels, and give all files the same class ids"
     return Finding("classes_swapped", where, what, fix, chosen, {**_facts(groups), "classes": list(pair)})

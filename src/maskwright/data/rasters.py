@@ -100,6 +100,39 @@ def read_mask_and_nodata(
         return pictures.mask(picture, path), None
 
 
+def read_colours(path: Path, shape: Shape) -> tuple[NDArray[np.uint8], Valid]:
+    """Decode a mask of colours whole; grey is a colour with three equal parts, and a palette is looked up.
+
+    Args:
+        path: the file.
+        shape: (H, W) the mask must have.
+
+    Returns:
+        uint8 (H, W, 3) as stored; bool (H, W), False where it is transparent.
+
+    Raises:
+        InputError: as read_image; a JPEG, another size, another number of bands, or more than 8 bits.
+    """
+    driver = _driver(path)
+    if driver == "JPEG":
+        raise InputError("a JPEG mask has blurred colours", where=path, fix="save masks as PNG", kind="jpeg_mask")
+    if driver == "GTiff":
+        with geotiff.opened(path, shape) as dataset:
+            pixels, opaque = geotiff.image(dataset, path)
+    else:
+        with pictures.opened(path, shape) as picture:
+            pictures.header(picture, path)
+            pixels, opaque = pictures.image(picture, path)
+    if pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
+        raise InputError(
+            f"a mask of colours has 3 bands of uint8, this one {pixels.shape[2]} of {pixels.dtype}",
+            where=path,
+            fix="save it as an 8-bit RGB PNG",
+            kind="colour_mask",
+        )
+    return (pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)), opaque
+
+
 def _driver(path: Path) -> str:
     """Return the reader for a file's first bytes, or refuse the file."""
     try:

@@ -123,7 +123,8 @@ class Lots:
         Args:
             errors: (items,) mean training error of each item, not a number where unknown; None: nothing is known.
         """
-        self._hard_ends = None if errors is None else _ends(self.weights * hardness(errors))
+        known = errors is not None and np.isfinite(errors).any()
+        self._hard_ends = _ends(self.weights * hardness(errors)) if errors is not None and known else None
 
     def items(self, epoch: int, first: int, count: int) -> NDArray[np.int64]:
         """Return the items that the draws first..first+count of an epoch take, int64 (count,)."""

@@ -20,7 +20,7 @@ FOLDS = 5
 LEAST = 8
 """Images of each set below which nothing is said."""
 SHRINK = 0.3
-"""How far the classifier's covariance is drawn to its diagonal."""
+"""How far the classifier's covariance is drawn to its diagonal at least; further where images are few."""
 TOLD = 0.75
 """A difference is told if the score less two standard errors is above this."""
 DRIVERS = 4
@@ -174,7 +174,8 @@ def _out_of_fold(values: NDArray[np.float64], late: NDArray[np.bool_], keys: Seq
         out = fold == part
         early, second = values[~out & ~late], values[~out & late]
         spread = np.cov(np.r_[early - early.mean(axis=0), second - second.mean(axis=0)].T)
-        spread = (1 - SHRINK) * spread + SHRINK * np.diag(np.diag(spread)) + 1e-3 * np.eye(len(spread))
+        shrink = max(SHRINK, len(spread) / (len(spread) + len(values) / 2))
+        spread = (1 - shrink) * spread + shrink * np.diag(np.diag(spread)) + 1e-3 * np.eye(len(spread))
         direction = np.linalg.solve(spread, second.mean(axis=0) - early.mean(axis=0))
         middle = (second.mean(axis=0) + early.mean(axis=0)) / 2
         scores[out] = (values[out] - middle) @ direction

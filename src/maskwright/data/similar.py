@@ -20,12 +20,12 @@ from maskwright.data.small import Small
 
 MOST_MARKS = 192
 LEVELS = 3
-SHARES = (0.5, 0.3, 0.2)
-"""Of the marks that each level may have, finest first."""
 OCTAVE = 3
 """Levels in which size halves; they lie at fixed fractions of the native size, so that crops share them."""
-REACH = 11
+REACH = 14
 """Farthest pixel that a mark is described by."""
+ENLARGED = 160
+"""Smaller copies are also looked at at twice their size, or their border would leave too few marks."""
 DISC = 9
 """Radius of the disc whose centre of gravity fixes a mark's frame."""
 CELLS = 4
@@ -59,7 +59,7 @@ class Description:
     words: NDArray[np.uint64]
     """(N, 2): 128 comparisons for each mark."""
     places: NDArray[np.uint8]
-    """(N, 4): row and column in 256ths of the image, level, number of the symmetry."""
+    """(N, 4): row and column in 256ths of the image, level + 3, number of the symmetry."""
 
 
 def describe(small: Small) -> Description:
@@ -73,31 +73,28 @@ def describe(small: Small) -> Description:
     grey = small.image[:, :, 0] if small.image.shape[2] == 1 else cv2.cvtColor(small.image, cv2.COLOR_RGB2GRAY)
     grey = np.ascontiguousarray(grey)
     thumb = cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
-    first = int(np.ceil(-OCTAVE * np.log2(small.scale) - 1e-3))
+    finest = int(np.ceil(-OCTAVE * np.log2(small.scale) - 1e-3))
+    steps = range(-OCTAVE if max(grey.shape) <= ENLARGED else 0, LEVELS)
+    shares = np.array([2.0 ** (-max(step, 0) / OCTAVE) for step in steps])
     parts = []
-    for step in range(LEVELS):
-        part = _marks_of_level(grey, 2 ** (-(first + step) / OCTAVE) / small.scale, int(MOST_MARKS * SHARES[step]))
-        if part is None:
-            break
-        words, places = part
-        places[:, 2] = first + step
+    for step, share in zip(steps, shares / shares.sum(), strict=True):
+        ratio = 2 ** (-(finest + step) / OCTAVE) / small.scale
+        words, places = _marks_of_level(grey, ratio, int(MOST_MARKS * share))
+        places[:, 2] = finest + step + OCTAVE
         parts.append((words, places))
-    words = np.concatenate([part[0] for part in parts]) if parts else np.zeros((0, 2), np.uint64)
-    places = np.concatenate([part[1] for part in parts]) if parts else np.zeros((0, 4), np.uint8)
+    words, places = (np.concatenate(column) for column in zip(*parts, strict=True))
     return Description(thumb, small.height, small.width, words, places)
 
 
-def _marks_of_level(
-    grey: NDArray[np.uint8], ratio: float, most: int
-) -> tuple[NDArray[np.uint64], NDArray[np.uint8]] | None:
-    """Find and describe the clearest marks of one level, spread over the image; None: the image is too small."""
+def _marks_of_level(grey: NDArray[np.uint8], ratio: float, most: int) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """Find and describe the clearest marks of one level, spread over the image."""
     import cv2
 
     from maskwright.data.similar_kernels import write_words
 
     height, width = (round(side * ratio) for side in grey.shape)
     if min(height, width) < 2 * REACH + 5:
-        return None
+        return np.zeros((0, 2), np.uint64), np.zeros((0, 4), np.uint8)
     level = grey if (height, width) == grey.shape else cv2.resize(grey, (width, height), interpolation=cv2.INTER_LINEAR)
     fine = cv2.GaussianBlur(level.astype(np.float32), (5, 5), 1.0)
     smooth = cv2.GaussianBlur(fine, (9, 9), 1.6)
@@ -134,13 +131,14 @@ def _spread(
 def _tests() -> NDArray[np.int64]:
     """Return the offsets that are compared, under each symmetry: int64 (8, 128, 4).
 
-    Points lie on a sunflower's spiral, dense and even, and each is compared with one far along it.
+    Points lie on a sunflower's spiral, dense and even, and each is compared with the one 13 farther on, its
+    neighbour across a gap.
     """
     number = np.arange(128)
     radius = (REACH - 0.5) * np.sqrt((number + 0.5) / 128)
     angle = number * np.pi * (3 - np.sqrt(5))
     row, col = np.rint(radius * np.sin(angle)).astype(np.int64), np.rint(radius * np.cos(angle)).astype(np.int64)
-    mate = (37 * number + 53) % 128
+    mate = (number + 13) % 128
     tests = np.empty((8, 128, 4), np.int64)
     for turn in range(8):
         down, right = (col, row) if turn & 4 else (row, col)

@@ -19,6 +19,8 @@ FLOOR = 0.25
 """Variance of details, in grey levels squared, that is taken for noise (docs/explain/leaks.md)."""
 DOUBT = 2.3
 """Standard errors that are taken off a correlation: 99 of 100 are at least that."""
+MOST_TAKEN = 6
+"""Neighbours in one sorted order that a mark is paired with."""
 BLUR = 4.0
 """Neighbouring pixels of a thumbnail that tell the same."""
 _PLANE = types.Array(types.float32, 2, "C", readonly=True)
@@ -110,7 +112,7 @@ def neighbours(
                 found[count, 0], found[count, 1] = min(mark, mate), max(mark, mate)
                 count += 1
                 taken += 1
-                if taken == 8:
+                if taken == MOST_TAKEN:
                     break
     return count
 

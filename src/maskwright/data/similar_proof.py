@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 SIDE = 64
 """Rows and columns of a thumbnail."""
-MOST_APART = 32
+MOST_APART = 30
 """Bits of 128 in which two marks of one spot may differ."""
 LEAST_MATCHES = 4
 """Marks that must agree on one shift."""
@@ -71,17 +71,16 @@ def line_up(marks: Reals, pairs: Numbers, count: int, work: Reals) -> int:
     return count
 
 
-@kernel(types.int64(_REALS2_OUT, types.int64, _REALS_OUT))
-def agree(work: Reals, count: int, way: Reals) -> int:
-    """Find the shift and scale that most pairs of marks agree on, and settle it by least squares.
+@kernel(types.UniTuple(types.int64, 2)(_REALS2_OUT, types.int64))
+def leader(work: Reals, count: int) -> tuple[int, int]:
+    """Find the pair of marks whose shift and scale most others agree on, roughly.
 
     Args:
         work: (F, 8) by line_up.
         count: how many pairs.
-        way: (4,): scale, shift of rows, shift of columns, symmetry; written.
 
     Returns:
-        how many pairs agree in the end.
+        how many agree, itself among them, and which it is.
     """
     best = first = -1
     for place in range(count):
@@ -99,6 +98,22 @@ def agree(work: Reals, count: int, way: Reals) -> int:
             votes += off < 4 * work[place, 6] + 0.13 * far
         if votes > best:
             best, first = votes, place
+    return best, first
+
+
+@kernel(types.int64(_REALS2_OUT, types.int64, _REALS_OUT))
+def agree(work: Reals, count: int, way: Reals) -> int:
+    """Find the shift and scale that most pairs of marks agree on, and settle it by least squares.
+
+    Args:
+        work: (F, 8) by line_up.
+        count: how many pairs.
+        way: (4,): scale, shift of rows, shift of columns, symmetry; written.
+
+    Returns:
+        how many pairs agree in the end.
+    """
+    best, first = leader(work, count)
     if best < LEAST_MATCHES:
         return best
     way[0], way[3] = work[first, 4], work[first, 5]
@@ -195,6 +210,23 @@ def to_thumbs(way: Reals, sizes: Reals, out: Reals) -> None:
     out[3 if swap else 4] = scale * right * from_col / other_wide
     out[2] = (scale * down * (0.5 * from_row - 0.5) + way[1] + 0.5) / other_tall - 0.5
     out[5] = (scale * right * (0.5 * from_col - 0.5) + way[2] + 0.5) / other_wide - 0.5
+
+
+@kernel(types.void(_TABLE, NUMBERS, _MARKS, types.Array(types.int64, 1, "C")))
+def count_votes(pairs: Numbers, starts: Numbers, marks: Reals, votes: Numbers) -> None:
+    """Count for two items how many of their like marks agree on one shift.
+
+    Args:
+        pairs: (F, 2), like marks, those of the same two items in one run.
+        starts: (G + 1,), where the runs begin.
+        marks: (N, 5), as for line_up.
+        votes: (G,), written.
+    """
+    work = np.empty((256, 8), np.float64)
+    for group in range(votes.size):
+        count = min(starts[group + 1] - starts[group], 256)
+        line_up(marks, pairs[starts[group] : starts[group] + count], count, work)
+        votes[group], _ = leader(work, count)
 
 
 @kernel(types.void(_TABLE, _THUMBS, _WORDS, _MARKS, NUMBERS, _REALS2, _REALS2_OUT))

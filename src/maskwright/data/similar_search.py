@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+OCTAVE = 3
+"""Levels in which size halves."""
 if TYPE_CHECKING:
     from maskwright.data.similar import Description
 
@@ -18,11 +21,11 @@ LEAST_COPY = 0.8
 """Correlation of details from which whole images count as the same (docs/explain/leaks.md)."""
 LEAST_OVERLAP = 0.75
 """The same for a part."""
-VOTES = 2
-"""Pairs of marks that must be alike before two images are looked at."""
-MOST_MATES = 24
+VOTES = 3
+"""Pairs of marks that must be alike, and agree on one shift, before two images are looked at."""
+MOST_MATES = 12
 """Likely mates that are looked at for each image, those with most votes first."""
-APART = 20
+APART = 14
 """Bits of 128 in which marks may differ to vote."""
 NEAREST = 6
 """Thumbnails nearest to each that are looked at."""
@@ -34,6 +37,23 @@ WAVES = 6
 BLOCK = 2048
 
 
+class Crowd(NamedTuple):
+    """The marks of many items in one table."""
+
+    words: NDArray[np.uint64]
+    """(N, 2)"""
+    marks: NDArray[np.float64]
+    """(N, 5): row, column in pixels of the image, level, number of the symmetry, size of the level's pixel."""
+    owners: Numbers
+    """(N,): item of each mark."""
+    starts: Numbers
+    """(I + 1,): where each item's marks begin."""
+    sizes: NDArray[np.float64]
+    """(I, 2): height and width of each image."""
+    thumbs: NDArray[np.float32]
+    """(I, 64, 64)"""
+
+
 def search(
     train: Mapping[str, Description], other: Mapping[str, Description] | None
 ) -> list[tuple[str, str, str, float]]:
@@ -41,15 +61,29 @@ def search(
     keys = [*sorted(train), *sorted(other or ())]
     split = -1 if other is None else len(train)
     found = [*(train[key] for key in sorted(train)), *((other or {})[key] for key in sorted(other or ()))]
-    if len(found) < 2:
+    if len(found) < 2 or split in (0, len(found)):
         return []
-    thumbs = np.stack([one.thumb for one in found]).astype(np.float32)
-    wholes = _prove_wholes(_likely_wholes(thumbs, split), thumbs)
-    sure = {(one, two) for one, two, _, _ in wholes}
-    likely = np.array([pair for pair in map(tuple, _likely_overlaps(found, split)) if pair not in sure]).reshape(-1, 2)
-    rows = wholes + _prove_overlaps(likely.astype(np.int64), found, thumbs)
+    crowd = _gather(found)
+    rows = _prove_wholes(_likely_wholes(crowd.thumbs, split), crowd)
+    sure = {(one, two) for one, two, _, _ in rows}
+    likely = [pair for pair in _likely_overlaps(crowd, split).tolist() if tuple(pair) not in sure]
+    rows += _prove_overlaps(np.array(likely, np.int64).reshape(-1, 2), crowd)
     rows.sort(key=lambda row: (-round(row[3], 6), row[0], row[1]))
     return [(keys[one], keys[two], how, round(score, 4)) for one, two, how, score in rows]
+
+
+def _gather(found: Sequence[Description]) -> Crowd:
+    words = np.concatenate([one.words for one in found])
+    counts = [len(one.words) for one in found]
+    owners = np.repeat(np.arange(len(found)), counts)
+    sizes = np.array([[one.height, one.width] for one in found], np.float64)
+    places = np.concatenate([one.places for one in found]).astype(np.float64)
+    marks = np.empty((len(words), 5))
+    marks[:, :2] = (places[:, :2] + 0.5) / 256 * sizes[owners] - 0.5
+    marks[:, 2:4] = places[:, 2:]
+    marks[:, 4] = 2 ** (places[:, 2] / OCTAVE - 1)
+    thumbs = np.stack([one.thumb for one in found]).astype(np.float32)
+    return Crowd(words, marks, owners, np.cumsum([0, *counts]).astype(np.int64), sizes, thumbs)
 
 
 def _likely_wholes(thumbs: NDArray[np.float32], split: int) -> Numbers:
@@ -79,14 +113,14 @@ def _likely_wholes(thumbs: NDArray[np.float32], split: int) -> Numbers:
     return np.unique(np.sort(np.concatenate(pairs), axis=1), axis=0).astype(np.int64)
 
 
-def _prove_wholes(pairs: Numbers, thumbs: NDArray[np.float32]) -> list[tuple[int, int, str, float]]:
+def _prove_wholes(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, float]]:
     import cv2
 
     from maskwright.data.similar_proof import prove_wholes
 
-    tiny = np.stack([cv2.resize(thumb, (TINY, TINY), interpolation=cv2.INTER_AREA) for thumb in thumbs])
+    tiny = np.stack([cv2.resize(thumb, (TINY, TINY), interpolation=cv2.INTER_AREA) for thumb in crowd.thumbs])
     tiny -= tiny.mean(axis=(1, 2), keepdims=True)
-    found = _shared(pairs, lambda part, out: prove_wholes(part, thumbs, tiny, out))
+    found = _shared(pairs, lambda part, out: prove_wholes(part, crowd.thumbs, tiny, out))
     return [
         (int(one), int(two), "turned" if row[1] else "copy", float(row[0]))
         for (one, two), row in zip(pairs, found, strict=True)
@@ -94,56 +128,46 @@ def _prove_wholes(pairs: Numbers, thumbs: NDArray[np.float32]) -> list[tuple[int
     ]
 
 
-def _likely_overlaps(found: Sequence[Description], split: int) -> Numbers:
-    """Return pairs of images that share marks, int64 (P, 2)."""
-    from maskwright.data.similar_kernels import neighbours
+def _likely_overlaps(crowd: Crowd, split: int) -> Numbers:
+    """Return pairs of images that share marks which agree on one shift, int64 (P, 2)."""
+    from maskwright.data.similar_kernels import MOST_TAKEN, neighbours
+    from maskwright.data.similar_proof import count_votes
 
-    words = np.concatenate([one.words for one in found])
-    owners = np.repeat(np.arange(len(found)), [len(one.words) for one in found])
-    if not len(words):
-        return np.zeros((0, 2), np.int64)
-    parts = []
-    room = np.empty((8 * len(words), 2), np.int64)
+    count, total = len(crowd.sizes), len(crowd.words)
+    parts = [np.zeros(0, np.int64)]
+    room = np.empty((MOST_TAKEN * total, 2), np.int64)
     for table in range(4):
-        keys = words[:, table % 2]
+        keys = crowd.words[:, table % 2]
         keys = np.ascontiguousarray(keys if table < 2 else (keys << np.uint64(32)) | (keys >> np.uint64(32)))
         order = np.argsort(keys, kind="stable")
-        count = neighbours(keys[order], order, words, owners, split, APART, room)
-        parts.append(room[:count, 0] * len(words) + room[:count, 1])
-    marks = np.unique(np.concatenate(parts))
-    items = owners[marks // len(words)] * len(found) + owners[marks % len(words)]
-    codes, votes = np.unique(items, return_counts=True)
-    codes, votes = codes[votes >= VOTES], votes[votes >= VOTES]
-    pairs = np.stack([codes // len(found), codes % len(found)], axis=1)
-    return _best_voted(pairs, votes, len(found))
+        size = neighbours(keys[order], order, crowd.words, crowd.owners, split, APART, room)
+        parts.append(room[:size, 0] * total + room[:size, 1])
+    both = np.unique(np.concatenate(parts))  # in the order of the first item, not yet of the second
+    alike = np.stack([both // max(total, 1), both % max(total, 1)], axis=1)
+    items = crowd.owners[alike[:, 0]] * count + crowd.owners[alike[:, 1]]
+    order = np.argsort(items, kind="stable")
+    codes, starts = np.unique(items[order], return_index=True)
+    starts = np.append(starts, len(order)).astype(np.int64)
+    votes = np.zeros(len(codes), np.int64)
+    count_votes(np.ascontiguousarray(alike[order]), starts, crowd.marks, votes)
+    good = votes >= VOTES
+    return _best_voted(np.stack([codes[good] // count, codes[good] % count], axis=1), votes[good])
 
 
-def _best_voted(pairs: Numbers, votes: Numbers, count: int) -> Numbers:
+def _best_voted(pairs: Numbers, votes: Numbers) -> Numbers:
     """Keep of each image's mates those with most votes."""
     keep = np.zeros(len(pairs), bool)
     for side in (0, 1):
         order = np.lexsort((-votes, pairs[:, side]))
         mine = pairs[order, side]
-        rank = np.arange(len(order)) - np.searchsorted(mine, mine)
-        keep[order[rank < MOST_MATES]] = True
-    del count
+        keep[order[np.arange(len(order)) - np.searchsorted(mine, mine) < MOST_MATES]] = True
     return pairs[keep]
 
 
-def _prove_overlaps(
-    pairs: Numbers, found: Sequence[Description], thumbs: NDArray[np.float32]
-) -> list[tuple[int, int, str, float]]:
+def _prove_overlaps(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, float]]:
     from maskwright.data.similar_proof import prove_overlaps
 
-    words = np.concatenate([one.words for one in found])
-    starts = np.cumsum([0, *(len(one.words) for one in found)]).astype(np.int64)
-    sizes = np.array([[one.height, one.width] for one in found], np.float64)
-    places = np.concatenate([one.places for one in found]).astype(np.float64)
-    owners = np.repeat(np.arange(len(found)), np.diff(starts))
-    marks = np.empty((len(words), 5))
-    marks[:, :2] = (places[:, :2] + 0.5) / 256 * sizes[owners] - 0.5
-    marks[:, 2:4] = places[:, 2:]
-    marks[:, 4] = 2 ** (places[:, 2] / 3)
+    words, marks, starts, sizes, thumbs = crowd.words, crowd.marks, crowd.starts, crowd.sizes, crowd.thumbs
     rows = _shared(pairs, lambda part, out: prove_overlaps(part, thumbs, words, marks, starts, sizes, out))
     return [
         (int(one), int(two), "overlap", float(row[0]))
@@ -160,7 +184,7 @@ def _shared(pairs: Numbers, work: Callable[[Numbers, NDArray[np.float64]], Any])
     with ThreadPoolExecutor(workers) as pool:
         for future in [
             pool.submit(work, np.ascontiguousarray(pairs[start:stop]), out[start:stop])
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
+            for start, stop in itertools.pairwise(edges)
             if stop > start
         ]:
             future.result()

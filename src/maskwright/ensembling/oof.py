@@ -193,35 +193,43 @@ class OutOfFold(StoredItems):
 
     Args:
         stores: member -> store of its out-of-fold probabilities.
-        rows: folds.csv; rows of fold -1 are left out.
+        rows: folds.csv; rows of folds below 0 are left out.
         truth: reads a label.
         task: checks labels and planes.
         recipe: hash of the recipe, for decision.json.
+        single: all items were held out by fold 0, and the folds of `rows` are parts of that one validation set.
 
     Raises:
         InputError: as StoredItems; or a model saw an item or its group in training.
     """
 
     def __init__(
-        self, stores: Mapping[str, Store], rows: Sequence[FoldRow], truth: Truth, task: Task, recipe: str = ""
+        self,
+        stores: Mapping[str, Store],
+        rows: Sequence[FoldRow],
+        truth: Truth,
+        task: Task,
+        recipe: str = "",
+        single: bool = False,
     ) -> None:
-        self.recipe = recipe
+        self.recipe, self.single = recipe, single
         entries = [Entry(row.key, row.fold, row.group) for row in rows if row.fold >= 0]
         _refuse_straddling(entries)
         self.folds = tuple(sorted({entry.fold for entry in entries}))
         if len(self.folds) < 2:
             raise InputError(
-                f"items of {len(self.folds)} fold, but deciding needs 2 or more",
-                fix="raise folds.count and split again",
+                f"items of {len(self.folds)} {'group' if single else 'fold'}, but deciding needs 2 or more",
+                fix=f"raise folds.{'share' if single else 'count'} and split again",
             )
         super().__init__(stores, entries, truth, "oof", task)
 
     def _fault(self, name: str, entry: Entry, facts: Mapping[str, Any]) -> str | None:
         fault = super()._fault(name, entry, facts)
-        if fault is None and facts.get("folds") != [entry.fold]:
+        held = 0 if self.single else entry.fold
+        if fault is None and facts.get("folds") != [held]:
             return (
                 f"item '{entry.key}' of member '{name}' was predicted by the models of folds {facts.get('folds')} "
-                f"but fold {entry.fold} held it out, so a model saw it in training"
+                f"but fold {held} held it out, so a model saw it in training"
             )
         return fault
 

@@ -258,6 +258,7 @@ class Training:
                 cache=job.cache,
                 lots=self.lots,
                 classes=job.drawn_classes,
+                pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from maskwright.core.files import inside, read_json, write_json
 from maskwright.core.recipe.blocks import MasksOutput, ReportOutput, RleCsvOutput
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
+from maskwright.data.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
 from maskwright.data.sources.base import Source
 from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
 from maskwright.ensembling.decide import decide as choose
-from maskwright.ensembling.items import SetScore, score_items, score_set, write_items
+from maskwright.ensembling.decide import undecided
+from maskwright.ensembling.items import ItemRow, SetScore, score_items, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
 from maskwright.workflows.session import Session
@@ -44,10 +46,7 @@ def decide(session: Session) -> None:
     if session.fresh("decide", inputs, [session.run.decision, session.run.items, session.run.held_out], "decide"):
         return
     task, stop = session.recipe.task, session.stop
-    truth = truth_of(session, session.train_source)
-    oof = OutOfFold(stores_of(session, "oof"), session.fold_rows(), truth, task, recipe_hash(session.recipe))
-    decision = choose(oof, task, session.recipe.decision, session.reporter, stop)
-    rows = score_items(oof, decision, task, session.reporter, stop)
+    decision, rows = _choose(session)
     found = []
     for split, source, keys in held_out_sets(session):
         truth, stores = truth_of(session, source), stores_of(session, split)
@@ -60,12 +59,26 @@ def decide(session: Session) -> None:
         write_decision(session.run.decision, decision)
 
 
+def _choose(session: Session) -> tuple[Decision, list[ItemRow]]:
+    """Choose on out-of-fold items and score each of them; where there are none, take what the recipe fixes."""
+    task, block, kind = session.recipe.task, session.recipe.decision, session.recipe.folds
+    if kind.kind == "all":
+        session.reporter.say("decide: equal weights and the fixed threshold, since no item was held out to choose on")
+        return undecided(session.chosen_members(), task, block, recipe_hash(session.recipe)), []
+    truth, single = truth_of(session, session.train_source), kind.count == 1
+    parts = proving_rows(session.fold_rows(), kind)
+    oof = OutOfFold(stores_of(session, "oof"), parts, truth, task, recipe_hash(session.recipe), single)
+    decision = choose(oof, task, block, session.reporter, session.stop)
+    rows = score_items(oof, decision, task, session.reporter, session.stop)
+    return decision, [replace(row, fold=0) for row in rows] if single else rows
+
+
 def held_out_sets(session: Session) -> list[tuple[Split, Source, tuple[str, ...]]]:
     """Return the labelled items that were in no fold: the test set first, then the hold-out."""
     sets: list[tuple[Split, Source, tuple[str, ...]]] = []
     if session.test_source is not None and session.test_source.labelled:
         sets.append(("test", session.test_source, session.test_source.keys))
-    held = tuple(row.key for row in session.fold_rows() if row.fold < 0)
+    held = tuple(row.key for row in session.fold_rows() if row.fold == HOLDOUT)
     if held:
         sets.append(("holdout", session.train_source, held))
     return sets
@@ -116,10 +129,11 @@ def _need(session: Session, units: Sequence[str], verb: str) -> None:
 
 
 def targets(session: Session) -> tuple[Target, ...]:
-    """Return the items that get a final answer: the test items, or else all labelled ones, each unseen."""
+    """Return the items that get a final answer: the test items, or else all labelled ones that were held out."""
     if session.test_source is not None:
         return tuple(Target(key, "test") for key in session.test_source.keys)
-    return tuple(Target(row.key, "oof" if row.fold >= 0 else "holdout") for row in session.fold_rows())
+    rows = session.fold_rows()
+    return tuple(Target(row.key, "oof" if row.fold >= 0 else "holdout") for row in rows if row.fold != TRAIN_ONLY)
 
 
 def label_of(session: Session, decision: Decision, target: Target) -> Label:
@@ -232,6 +246,8 @@ def tell(session: Session) -> None:
     say(
         f"out-of-fold {metric}: {number(evidence.honest)} honest (nested), {number(evidence.optimistic)} optimistic, "
         f"{number(evidence.default)} with nothing tuned; {evidence.items} items, mean over classes, pixels pooled"
+        if evidence.items
+        else f"out-of-fold {metric}: none, since every item was trained on (folds.kind: all)"
     )
     for member in evidence.members:
         say(f"  member {member.name}: {number(member.fixed)}")

@@ -53,6 +53,16 @@ class FileCheck:
             rows.append([key, images[key].name, self._now[self._name(images[key])][2], seen])
         return digest(rows)
 
+    def of_one(self, path: Path, name: str) -> str:
+        """Return the digest of a file that is no data, e.g. weights, remembered under a name of its own.
+
+        Raises:
+            InputError, StorageError: it cannot be read.
+        """
+        if name not in self._now:
+            self._now[name] = self._entry(path, name)
+        return str(self._now[name][2])
+
     def keep(self) -> None:
         """Write down what is known, unless it is there already."""
         plain = {"version": VERSION, "files": self._now}
@@ -66,16 +76,16 @@ class FileCheck:
     def _read(self, paths: Iterable[Path]) -> None:
         wanted = [path for path in sorted(paths) if self._name(path) not in self._now]
         with ThreadPoolExecutor(min(MOST_THREADS, len(os.sched_getaffinity(0)))) as executor:
-            for path, entry in zip(wanted, executor.map(self._entry, wanted), strict=True):
-                self._now[self._name(path)] = entry
+            names = [self._name(path) for path in wanted]
+            self._now.update(zip(names, executor.map(self._entry, wanted, names), strict=True))
 
-    def _entry(self, path: Path) -> list[Any]:
+    def _entry(self, path: Path, name: str) -> list[Any]:
         """Return size, time and digest of a file; the time is 0 where it cannot be trusted."""
         try:
             state = path.stat()
         except OSError as error:
             raise from_os_error(error, path) from error
-        before = self._known.get(self._name(path))
+        before = self._known.get(name)
         if before is not None and before[:2] == [state.st_size, state.st_mtime_ns]:
             return list(before)
         settled = time.time_ns() - state.st_mtime_ns > RACE

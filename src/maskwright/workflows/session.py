@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -85,6 +85,17 @@ class Session:
     def test_files(self) -> str:
         """The same of the items to predict."""
         return "" if self.test_source is None else self.files.of(self.test_source)
+
+    def portable(self, plain: Any) -> Any:
+        """Take an absolute data.root out of all texts of plain data, so that no machine's path stays in the run."""
+        root = f"{self.recipe.data.root.rstrip('/')}/"
+        if not Path(root).is_absolute():
+            return plain
+        if isinstance(plain, str):
+            return plain.replace(root, "")
+        if isinstance(plain, Mapping):
+            return {key: self.portable(value) for key, value in plain.items()}
+        return [self.portable(value) for value in plain] if isinstance(plain, list | tuple) else plain
 
     def fingerprint(self) -> Fingerprint:
         """Read what inspect wrote."""
@@ -204,7 +215,9 @@ def make_quick(recipe: Recipe) -> Recipe:
     plain = to_plain(recipe)
     plain["name"] = f"{recipe.name[:58]}-quick"
     plain["data"]["limit"] = min(recipe.data.limit or 16, 16)
-    plain["folds"]["count"] = 2
+    plain["folds"]["count"] = min(2, plain["folds"]["count"])
+    if plain["folds"]["kind"] == "given":  # few items may leave one of its folds empty
+        plain["folds"].update(kind="stratified", file=None, group=None)
     for output in plain["output"]:
         output.pop("sample", None)  # it names all test items, and only some are predicted
     for member in plain["members"].values():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import InputError
-from maskwright.core.files import write_json
+from maskwright.core.files import inside, write_json
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
@@ -56,8 +57,8 @@ def inspect(session: Session) -> None:
     with ExitStack() as stack:
         for name, (path, inputs) in sets.items():
             stack.enter_context(session.replacing(f"inspect/{name}", inputs))
-            write_json(path, found.sets[name].fingerprint.to_plain())
-        write_json(session.run.audit, found.to_plain())
+            write_json(path, session.portable(found.sets[name].fingerprint.to_plain()))
+        write_json(session.run.audit, session.portable(found.to_plain()))
         session.files.keep()
     _tell(session, found)
 
@@ -91,17 +92,36 @@ def split(session: Session) -> None:
     _refuse_stale_training(session, "split", inputs)
     if session.fresh("split", inputs, [session.run.folds], "split"):
         return
-    rows = folds.assign(session.fingerprint(), session.recipe.folds)
+    print_, block = session.fingerprint(), session.recipe.folds
+    rows = folds.assign(print_, block, session.recipe.task, session.train_source, Path(session.recipe.data.root))
     with session.replacing("split", inputs):
         folds.write_folds(session.run.folds, rows)
-    sizes = [sum(row.fold == fold for row in rows) for fold in range(session.recipe.folds.count)]
-    held = sum(row.fold < 0 for row in rows)
-    session.reporter.say(f"split: folds of {sizes} items" + (f", {held} held out of all" if held else ""))
+    _tell_split(session, rows, print_)
+
+
+def _tell_split(session: Session, rows: Sequence[folds.FoldRow], print_: Fingerprint) -> None:
+    """Say how many items went where, and what is left out of training since it shows the same as a scored item."""
+    block = session.recipe.folds
+    sizes = Counter(row.fold for row in rows)
+    parts = [] if block.kind == "all" else [f"folds of {[sizes[fold] for fold in range(block.count)]} items"]
+    parts += [f"{sizes[folds.TRAIN_ONLY]} train only"] if sizes[folds.TRAIN_ONLY] else []
+    parts += [f"{sizes[folds.HOLDOUT]} held out of all"] if sizes[folds.HOLDOUT] else []
+    session.reporter.say(f"split: {', '.join(parts)}")
+    for fold in range(block.count):
+        trained = len(folds.train_keys(rows, fold, print_, block))
+        left = len(rows) - sizes[fold] - sizes[folds.HOLDOUT] - trained
+        if left:
+            session.reporter.say(f"split: fold {fold} trains without {left} items that show what it is scored on")
 
 
 def split_inputs(session: Session) -> dict[str, Any]:
     """Return what the folds depend on."""
-    return {"folds": session.plain["folds"], "data": digest(inspect_inputs(session))}
+    inputs = {"folds": session.plain["folds"], "data": digest(inspect_inputs(session))}
+    file = session.recipe.folds.file
+    if file is not None:
+        path = inside(Path(session.recipe.data.root), file, "folds.file")
+        inputs["file"] = digest(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else ""
+    return inputs
 
 
 def _refuse_stale_training(session: Session, unit: str, inputs: dict[str, Any]) -> None:
@@ -138,12 +158,25 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
     member = {key: value for key, value in session.plain["members"][name].items() if key != "predict"}
     member["train"] = {key: value for key, value in member["train"].items() if key not in ("workers", "save_every")}
     return {
+        **_first_weights(session, name),
         "seed": session.recipe.seed,
         "members": {name: member},
         "best_by": best_by(session, name),
         "data": {"normalize": session.recipe.data.normalize},
         "split": digest(split_inputs(session)),
     }
+
+
+def _first_weights(session: Session, name: str) -> dict[str, Any]:
+    """Return the digest of the local file a member starts from, if it does: another file of that name counts."""
+    weights = session.recipe.members[name].model.weights
+    if weights is None or not weights.endswith(".safetensors"):
+        return {}
+    path = session.recipe_dir / weights
+    if not path.is_file():  # a finished run needs it no more
+        known = session.run.recorded(f"train/{name}/fold0").get("weights_file")
+        return {} if known is None else {"weights_file": known}
+    return {"weights_file": session.files.of_one(path, f"weights of {name}")}
 
 
 def best_by(session: Session, name: str) -> str:
@@ -178,7 +211,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
     member = session.recipe.members[name]
-    keys = tuple(row.key for row in rows if row.fold not in (fold, -1))
+    keys = folds.train_keys(rows, fold, print_, session.recipe.folds)
     job = FoldJob(
         member=member,
         task=session.recipe.task,
@@ -189,7 +222,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         max_pixels=session.recipe.data.max_pixels,
         seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
         metric=best_by(session, name),
-        frequency=_frequency(session, print_, fold),
+        frequency=_frequency(session, print_, keys),
         weights=reading.weights_of(session, keys),
         pixels=reading.pixels_of(print_, keys),
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
@@ -203,12 +236,12 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         session.run.finish(unit, inputs)
 
 
-def _frequency(session: Session, print_: Fingerprint, fold: int) -> Frequency:
+def _frequency(session: Session, print_: Fingerprint, keys: Sequence[str]) -> Frequency:
     """Count how often classes occur in what a fold is trained on."""
     from maskwright.training.losses.options import Frequency
 
-    keys = {row.key for row in session.fold_rows() if row.fold not in (fold, -1)}
-    records = [record for record in print_.items if record.key in keys]
+    chosen = set(keys)
+    records = [record for record in print_.items if record.key in chosen]
     columns = list(zip(*(record.pixels for record in records), strict=True))
     if session.recipe.task.kind == "binary":
         columns = columns[1:]
@@ -282,8 +315,9 @@ def _splits(session: Session) -> list[tuple[Split, list[int], Source, tuple[str,
     all_folds = list(range(session.recipe.folds.count))
     wanted: list[tuple[Split, list[int], Source, tuple[str, ...]]] = []
     for fold in all_folds:
-        wanted.append(("oof", [fold], session.train_source, tuple(row.key for row in rows if row.fold == fold)))
-    held = tuple(row.key for row in rows if row.fold < 0)
+        mine = tuple(row.key for row in rows if row.fold == fold)
+        wanted += [("oof", [fold], session.train_source, mine)] if mine else []
+    held = tuple(row.key for row in rows if row.fold == folds.HOLDOUT)
     if held:
         wanted.append(("holdout", all_folds, session.train_source, held))
     if session.test_source is not None:

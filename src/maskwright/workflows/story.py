@@ -122,6 +122,8 @@ def _folds(
 ) -> tuple[told.FoldFacts, ...]:
     records = {item.key: item for item in print_.items}
     scores = {row.fold: row.honest for row in decision.evidence.folds}
+    if session.recipe.folds.count == 1:  # their folds are parts of one validation set
+        scores = {0: decision.evidence.honest}
     task = session.recipe.task
     with_background = task.kind != "multiclass" or looks_background(task.classes[0])
     facts = []
@@ -236,6 +238,8 @@ def _warnings(session: Session) -> tuple[str, ...]:
     found = []
     if session.recipe.data.limit is not None:
         found.append(f"Only {session.recipe.data.limit} items were used (data.limit, or --quick).")
+    if session.recipe.folds.kind == "all":
+        found.append("Every item was trained on (folds.kind: all), so there is no honest score, and nothing was tuned.")
     rosy = [name for name, member in session.recipe.members.items() if member.predict.weights == "best"]
     if rosy:
         found.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -10,15 +11,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Member
-from maskwright.core.recipe.sources import (
-    Below,
-    CocoSource,
-    FolderSource,
-    PolygonsSource,
-    RleCsvSource,
-    Source,
-    vector_clashes,
-)
+from maskwright.core.recipe.source_clashes import source_clashes
+from maskwright.core.recipe.sources import Below, Source
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
@@ -69,24 +63,74 @@ class Data(Block):
     """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
 
 
+class GroupBy(Block):
+    """What makes items belong together: exactly one of these."""
+
+    key: str | None = None
+    """Regular expression on the key whose first parenthesis is the group."""
+    column: str | None = None
+    """Column of the source's table that names the group, e.g. patient."""
+    field: str | None = None
+    """The same for a field of each item's JSON."""
+    folder: int | None = None
+    """Which folder of the key, 0 the outermost, -1 the one that holds the file: `a/b/c` is in a (0) and b (1 or -1)."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> GroupBy:
+        if sum(value is not None for value in (self.key, self.column, self.field, self.folder)) != 1:
+            raise ValueError("give exactly one of key, column, field and folder")
+        return self
+
+
 class Folds(Block):
     """How items are split so that every score is on unseen data."""
 
-    kind: Literal["plain", "stratified", "grouped"] = "stratified"
-    """stratified: by share of foreground (or of the rarest class); grouped: items of a group stay together."""
-    count: int = Field(default=5, ge=2, le=100)
-    """Number of folds; each member is trained that often."""
+    kind: Literal["plain", "stratified", "grouped", "stratified_grouped", "given", "holdout", "all"] = "stratified"
+    """plain: even sizes; stratified: like shares of foreground too; grouped, stratified_grouped: the same with whole
+    groups; given: as `file` says; holdout: one split, scored on a share; all: no part is scored, nothing is honest."""
+    count: int = Field(default=5, ge=1, le=100)
+    """Number of folds; each member is trained that often. holdout and all have 1."""
     seed: int = Field(default=0, ge=0)
     """Of the lots that are drawn."""
-    group: str | None = None
-    """Regular expression on the key whose first parenthesis is the group; needed by grouped."""
+    by: Literal["auto", "coverage", "rarest", "classes"] = "auto"
+    """What is shared out evenly: coverage of foreground, that of the rarest class, or which classes occur together.
+    auto: classes for a multilabel task, else rarest (for a binary task that is coverage)."""
+    group: str | GroupBy | None = None
+    """Items of a group are never torn apart: a regular expression on the key whose first parenthesis is the group, or
+    one of {column: NAME}, {field: NAME}, {folder: N}. Needed by grouped; given and holdout take it too."""
+    file: Below | None = None
+    """For given: CSV with the columns key and fold. 0 .. count - 1; -1: held out of all; -2: trains only."""
+    share: float = Field(default=0.2, gt=0, lt=0.9)
+    """For holdout: share of items (or groups) that the members are scored on."""
     holdout: float = Field(default=0.0, ge=0, lt=0.9)
     """Share of items (or groups) kept out of all folds, predicted and scored at the end."""
+    duplicates: Literal["together", "drop", "refuse", "ignore"] = "together"
+    """Images that show the same thing: together in one fold; drop: those near to a fold's validation items are left out
+    of its training; refuse: no such pair may part; ignore: a leak you answer for."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_training(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("kind") in ("holdout", "all"):
+            return {"count": 1, **given}
+        return given
 
     @model_validator(mode="after")
-    def _group_needs_kind(self) -> Folds:
-        if (self.kind == "grouped") != (self.group is not None):
+    def _kind_fits(self) -> Folds:
+        grouped = self.kind in ("grouped", "stratified_grouped")
+        if grouped and self.group is None:
+            raise ValueError(f"kind: {self.kind} and group: REGEX go together; give both or neither")
+        if self.group is not None and not grouped and self.kind not in ("given", "holdout", "all"):
             raise ValueError("kind: grouped and group: REGEX go together; give both or neither")
+        if (self.kind == "given") != (self.file is not None):
+            raise ValueError("kind: given and file: CSV go together; give both or neither")
+        if (self.kind in ("holdout", "all")) != (self.count == 1):
+            least = f"kind: {self.kind} trains once; leave count out" if self.count > 1 else "count must be 2 or more"
+            raise ValueError(f"{least}, or choose kind: holdout" if self.count == 1 else least)
+        if self.kind == "given" and self.holdout:
+            raise ValueError("holdout is not for kind: given; write -1 into the file")
+        if self.kind == "holdout" and self.share + self.holdout >= 1:
+            raise ValueError("share and holdout leave nothing to train on; lower one")
         return self
 
 
@@ -204,17 +248,10 @@ def contradictions(recipe: Recipe) -> list[str]:
         fits = "argmax" if task.kind == "multiclass" else "fixed, global or per_class"
         found.append(f"decision.thresholds: {rule} does not fit a {task.kind} task; use {fits}, or auto")
     for name, source in (("train", recipe.data.train), ("test", recipe.data.test)):
-        if isinstance(source, RleCsvSource) and (task.kind == "binary") != (source.class_column is None):
-            found.append(
-                f"data.{name}.class_column: a {task.kind} task "
-                + ("has one foreground class and takes no class_column" if task.kind == "binary" else "needs it")
-            )
-        if isinstance(source, FolderSource) and source.masks is not None:
-            found += _folder_clashes(name, source, task)
-        if isinstance(source, CocoSource | PolygonsSource):
-            found += vector_clashes(f"data.{name}", source, task)
-    if isinstance(recipe.data.train, FolderSource) and recipe.data.train.masks is None:
-        found.append("data.train.masks is missing; name the folder of index masks")
+        if source is not None:
+            found += source_clashes(name, source, task)
+    if recipe.folds.kind == "all" and recipe.data.test is None and not recipe.folds.holdout:
+        found.append("folds.kind: all trains on every item, so nothing is left to answer; give data.test, or holdout")
     for index, output in enumerate(recipe.output):
         found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
     if sum(isinstance(output, MasksOutput) for output in recipe.output) > 1:
@@ -223,16 +260,6 @@ def contradictions(recipe: Recipe) -> list[str]:
         isinstance(output, RleCsvOutput) for output in recipe.output
     ):
         found.append("output: two rle_csv entries write the same file; give each its own file")
-    return found
-
-
-def _folder_clashes(name: str, source: FolderSource, task: Task) -> list[str]:
-    if task.kind == "multilabel":
-        return [f"data.{name}.format: an index mask gives one class a pixel; the task is multilabel"]
-    found = []
-    for raw, value in (source.values or {}).items():
-        if value != "ignore" and value not in task.values:
-            found.append(f"data.{name}.values: {raw} is mapped to {value}, which is not one of {list(task.values)}")
     return found
 
 

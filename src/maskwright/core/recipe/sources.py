@@ -33,6 +33,10 @@ CategoryName = Annotated[str, BeforeValidator(_id_as_text)]
 """A category's name, or its id."""
 
 
+PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+"""Name of a part of a merge; keys begin with it."""
+
+
 class SourceBlock(Block):
     """What every source can say about its items."""
 
@@ -42,10 +46,32 @@ class SourceBlock(Block):
     """train_only: external or noisy items, in the training part of every fold and never scored."""
 
 
-class FolderSource(SourceBlock):
-    """Images in a folder; masks, if any, in another, one index image for each key.
+class MaskBlock(SourceBlock):
+    """What raster masks hold, whichever way they are joined to their images."""
 
-    The key is the path below `images` without its suffix (and without `image_suffix`).
+    encoding: Literal["index", "rgb", "instances", "planes"] = "index"
+    """index: a value (or palette index) for each class; rgb: a colour for each class; instances: 0 for background
+    and a number for each object, 8 to 32 bits; planes: a mask of its own for each class of a multilabel task."""
+    values: ValueMap | None = None
+    """Raw mask value -> class id or ignore, e.g. {0: 0, 255: 1}; None: raw values are class ids, and in planes 0 is
+    absent, 1 and 255 are present."""
+    palette: dict[str, Colour | tuple[Colour, ...]] | None = None
+    """For rgb: class name, background or ignore -> its colour [R, G, B], or a list of colours; None: task.colours."""
+    target: Literal["binary", "border", "distance"] = "binary"
+    """For instances. binary: object or not; border: classes background, inside and touching border, in this order;
+    distance: background, then levels of distance to the object's edge from the rim to the core, one for each
+    further class."""
+    border: int = Field(default=2, ge=1, le=50)
+    """For target border: pixels that are at most this many pixels (in height and in width) from two objects."""
+    missing_mask: Literal["refuse", "background"] = "refuse"
+    """What an image without a mask (in planes: without the mask of a class) means."""
+
+
+class FolderSource(MaskBlock):
+    """Images in a folder; masks, if any, in another, joined by key.
+
+    The key is the path below `images` without its suffix, without `image_prefix` and `image_suffix`, and without
+    the folder `image_folder`; that of a mask is made in the same way.
     """
 
     format: Literal["folder"] = "folder"
@@ -57,10 +83,25 @@ class FolderSource(SourceBlock):
     """End of an image's stem that is not part of the key, e.g. _img."""
     mask_suffix: str = ""
     """End of a mask's stem that is not part of the key, e.g. _mask."""
-    values: ValueMap | None = None
-    """Raw mask value -> class id or ignore, e.g. {0: 0, 255: 1}; None: raw values are class ids."""
-    missing_mask: Literal["refuse", "background"] = "refuse"
-    """What an image without a mask means."""
+    image_prefix: str = ""
+    """Start of an image's file name that is not part of the key, e.g. img_."""
+    mask_prefix: str = ""
+    """Start of a mask's file name that is not part of the key, e.g. mask_."""
+    image_folder: Below = ""
+    """Folder in the path of images that is not part of the key: with images: . and image_folder: images,
+    scene1/images/a.png has the key scene1/a."""
+    mask_folder: Below = ""
+    """Folder in the path of masks that is not part of the key."""
+    key: Literal["path", "name"] = "path"
+    """path: the path below the folder; name: the file name alone, whatever folder it is in."""
+    layout: Literal["key/class", "class/key"] | None = None
+    """For planes: <key>/<class>.png, as output format masks writes it, or <class>/<key>.png; None: guessed, and
+    printed."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there is a folder of masks."""
+        return self.masks is not None
 
 
 class RleCsvSource(SourceBlock):
@@ -85,6 +126,8 @@ class RleCsvSource(SourceBlock):
     """image: one row per image, a second one is a fault; instance: rows of one image are joined."""
     empty: tuple[str, ...] = ("", "-1")
     """Texts that stand for a mask without pixels."""
+    overlap: Literal["refuse", "order", "large_first"] = "refuse"
+    """What a pixel in rows of two classes is in a multiclass task: a fault, of the later row, or of the smaller."""
     missing_mask: Literal["refuse", "background"] = "refuse"
     """What an image without a row means."""
 
@@ -141,8 +184,11 @@ class PolygonsSource(SourceBlock):
     """What an image without a JSON file means."""
 
 
-class TableSource(SourceBlock):
-    """A CSV file with a row for each item: the image's path, the mask's, and columns to group by."""
+class TableSource(MaskBlock):
+    """A CSV file with a row for each item: the image's path, the mask's, and columns to group by.
+
+    The key is the image's path without its suffix.
+    """
 
     format: Literal["csv"] = "csv"
     table: Below
@@ -151,17 +197,20 @@ class TableSource(SourceBlock):
     """Column with the image's path."""
     mask_column: str | None = None
     """Column with the mask's path; None: unlabelled."""
-    values: ValueMap | None = None
-    """Raw mask value -> class id or ignore; None: raw values are class ids."""
-    missing_mask: Literal["refuse", "background"] = "refuse"
-    """What an empty cell in the mask's column means."""
+    mask_columns: dict[str, str] | None = None
+    """For planes: class name -> column with the path of its mask."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any column names masks."""
+        return self.mask_column is not None or self.mask_columns is not None
 
 
 class MergeSource(Block):
     """Several sources as one; keys begin with the part's name and a slash."""
 
     format: Literal["merge"] = "merge"
-    parts: dict[str, PlainSource] = Field(min_length=1)
+    parts: dict[PartName, PlainSource] = Field(min_length=1)
     """Name -> source, each with its own weight and role."""
 
 

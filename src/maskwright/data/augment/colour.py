@@ -81,8 +81,8 @@ class PhotometricDistortion(Step):
     about 0 for 8 bit, as in mmseg, and about the band's mean otherwise.
     """
 
-    brightness: Share = 32 / 255
-    """Most that is added, as a share of the whole range: 255, or four deviations of a float band."""
+    brightness: Share = 0.125
+    """Most that is added, as a share of the range: 255 (mmseg adds 32), or four deviations of a float band."""
     contrast: Range = (0.5, 1.5)
     saturation: Range = (0.5, 1.5)
     hue: float = Field(default=36.0, ge=0, le=180)

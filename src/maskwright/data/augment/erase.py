@@ -175,7 +175,7 @@ class MaskDropout(Erase):
         count = min(len(found), int(rng.integers(1, self.max_objects, endpoint=True)))
         region = np.zeros(layers.shape, bool)
         for place in rng.permutation(len(found))[:count]:
-            region |= found[place].mask
+            found[place].add_to(region)
         return self.erased(layers, region, rng)
 
 
@@ -183,12 +183,18 @@ class Piece(NamedTuple):
     """A connected piece of one class."""
 
     value: int
-    mask: Valid
-    """(H, W), where it is."""
+    number: int
+    numbers: NDArray[np.int32]
+    """(H, W), the number of the piece each pixel is in."""
+    box: tuple[slice, slice]
+
+    def add_to(self, region: Valid) -> None:
+        """Set a region (H, W) where the piece is."""
+        region[self.box] |= self.numbers[self.box] == self.number
 
 
 def pieces(
-    layers: Layers, classes: Sequence[str | int], rng: Rng, most: int, least: int = 1, kinds: int = 3
+    layers: Layers, classes: Sequence[str | int], rng: Rng, most: int, least: int = 1, kinds: int = 2
 ) -> list[Piece]:
     """Find connected pieces (8 neighbours) of up to `kinds` classes, drawn from those that are seen.
 
@@ -210,7 +216,8 @@ def pieces(
         areas = stats[1:, cv2.CC_STAT_AREA]
         fits = np.flatnonzero((areas >= least) & (areas <= most)) + 1
         for number in rng.permutation(fits)[:16]:
-            found.append(Piece(int(value), numbers == number))
+            left, top, width, height = stats[number, :4].tolist()
+            found.append(Piece(int(value), int(number), numbers, (slice(top, top + height), slice(left, left + width))))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from pydantic import Field
@@ -10,9 +11,6 @@ from pydantic import Field
 from maskwright.data.augment.base import Probability, Range, Rng, Step, band_stats, each_band, look_up, scale_bands
 from maskwright.data.header import Pixels
 from maskwright.data.windows import Layers, by_bands
-
-DEEP = 65535
-"""Steps into which a float band's range is cut where an algorithm counts values."""
 
 
 class BrightnessContrast(Step):
@@ -53,7 +51,10 @@ class Gamma(Step):
 
 
 class Clahe(Step):
-    """Equalise locally: contrast-limited histograms of `tiles` x `tiles` parts, clipped at a limit in `clip`."""
+    """Equalise locally: contrast-limited histograms of `tiles` x `tiles` parts, clipped at a limit in `clip`.
+
+    What it does to a float band is found in 256 steps of its range, and added to it.
+    """
 
     clip: Range = (1.0, 4.0)
     tiles: int = Field(default=8, ge=1, le=64)
@@ -66,21 +67,14 @@ class Clahe(Step):
         tiles = min(self.tiles, *layers.shape)
         worker = cv2.createCLAHE(rng.uniform(*self.clip), (tiles, tiles))
 
-        def equal(plane: Pixels, number: int) -> Pixels:
-            del number
-            if plane.dtype == np.uint8:
-                done: Pixels = worker.apply(plane)
-                return done
-            least, extent = _range(plane)
-            deep = ((plane - least) * (DEEP / extent)).astype(np.uint16)
-            flat: Pixels = worker.apply(deep).astype(np.float32) * (extent / DEEP) + least
-            return flat
-
-        return layers._replace(image=each_band(equal, layers.image))
+        return layers._replace(image=each_band(lambda plane, _: _in_8_bit(plane, worker.apply), layers.image))
 
 
 class Equalize(Step):
-    """Equalise each band: every value within its range becomes equally frequent."""
+    """Equalise each band: every value within its range becomes equally frequent.
+
+    What that does to a float band is found in 256 steps of its range, and added to it.
+    """
 
     p: Probability = 0.2
 
@@ -88,18 +82,7 @@ class Equalize(Step):
         """Transform one sample, each band for itself."""
         import cv2
 
-        def equal(plane: Pixels, number: int) -> Pixels:
-            del number
-            if plane.dtype == np.uint8:
-                done: Pixels = cv2.equalizeHist(plane)
-                return done
-            least, extent = _range(plane)
-            counts, edges = np.histogram(plane, 1024, (float(least), float(least + extent)))
-            share = np.concatenate([[0.0], np.cumsum(counts) / plane.size])
-            flat: Pixels = (np.interp(plane, edges, share) * extent + least).astype(np.float32)
-            return flat
-
-        return layers._replace(image=each_band(equal, layers.image))
+        return layers._replace(image=each_band(lambda plane, _: _in_8_bit(plane, cv2.equalizeHist), layers.image))
 
 
 class Sharpen(Step):
@@ -120,6 +103,17 @@ class Sharpen(Step):
             return done
 
         return layers._replace(image=by_bands(sharper, layers.image))
+
+
+def _in_8_bit(plane: Pixels, function: Callable[[Pixels], Pixels]) -> Pixels:
+    """Apply a function of 8-bit bands; what it does to a float band is found in 256 steps of its range, and added."""
+    if plane.dtype == np.uint8:
+        return function(plane)
+    least, extent = _range(plane)
+    step = extent / np.float32(255)
+    eight = np.rint((plane - least) / step).astype(np.uint8)
+    changed: Pixels = plane + (function(eight).astype(np.float32) - eight) * step
+    return changed
 
 
 def _range(plane: Pixels) -> tuple[np.float32, np.float32]:

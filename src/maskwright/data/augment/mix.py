@@ -113,7 +113,7 @@ class CopyPaste(Mix):
         count = min(len(found), int(rng.integers(1, self.objects, endpoint=True)))
         region = np.zeros(other.shape, bool)
         for place in rng.permutation(len(found))[:count]:
-            region |= found[place].mask
+            found[place].add_to(region)
         return region
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from maskwright.data.augment.base import Probability, Range, Rng, Step, band_stats, like, normal, span
-from maskwright.data.windows import Layers
+from maskwright.data.augment.base import Probability, Range, Rng, Step, added, band_stats, grain, normal, span
+from maskwright.data.windows import Layers, from_planes
 
 
 class Noise(Step):
@@ -17,10 +17,7 @@ class Noise(Step):
     def apply(self, layers: Layers, rng: Rng) -> Layers:
         """Transform one sample."""
         sigma = rng.uniform(*self.strength) * band_stats(layers.image)[1]
-        noisy = normal(rng, layers.image.shape)
-        noisy *= sigma.astype(np.float32)
-        noisy += layers.image
-        return layers._replace(image=like(noisy, layers.image))
+        return layers._replace(image=added(layers.image, grain(rng, layers.image, sigma)))
 
 
 class MultiplicativeNoise(Step):
@@ -31,11 +28,10 @@ class MultiplicativeNoise(Step):
 
     def apply(self, layers: Layers, rng: Rng) -> Layers:
         """Transform one sample."""
-        noisy = normal(rng, layers.image.shape)
-        noisy *= np.float32(rng.uniform(*self.strength))
-        noisy += 1
-        noisy *= layers.image
-        return layers._replace(image=like(noisy, layers.image))
+        image = layers.image
+        change = grain(rng, image, np.full(image.shape[2], rng.uniform(*self.strength)))
+        change *= image
+        return layers._replace(image=added(image, change))
 
 
 class IsoNoise(Step):
@@ -50,10 +46,9 @@ class IsoNoise(Step):
 
     def apply(self, layers: Layers, rng: Rng) -> Layers:
         """Transform one sample."""
-        whole = span(layers.image).astype(np.float32)
-        noisy = normal(rng, layers.image.shape)
-        noisy *= np.float32(rng.uniform(*self.colour))
-        noisy += np.float32(rng.uniform(*self.intensity)) * normal(rng, layers.shape)[:, :, None]
-        noisy *= whole
-        noisy += layers.image
-        return layers._replace(image=like(noisy, layers.image))
+        whole = span(layers.image)
+        change = grain(rng, layers.image, rng.uniform(*self.colour) * whole)
+        shared = normal(rng, layers.shape)
+        share = rng.uniform(*self.intensity)
+        change += from_planes([shared * np.float32(share * most) for most in whole])
+        return layers._replace(image=added(layers.image, change))

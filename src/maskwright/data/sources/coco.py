@@ -17,12 +17,14 @@ from maskwright.core.recipe.sources import CocoSource
 from maskwright.data.findings import Finding
 from maskwright.data.rasters import SUFFIXES, read_header
 from maskwright.data.sources.coco_entry import boxes_that_differ, is_id, lay_out, named
+from maskwright.data.sources.listing import case_twins
 from maskwright.data.sources.outlines import UNDRAWN, Drawing, Outlines, Vector, Writer
 from maskwright.data.sources.vector import (
     Fault,
     Tally,
     class_code,
     files_below,
+    leads_inside,
     note_rest,
     plain_fields,
     reach,
@@ -142,7 +144,7 @@ class _File:
             self.notes.append(f"{self.folder}: {unused} images that {self.path.name} does not list are left aside")
         if not entries:
             self.more.append(Finding("no_images", str(self.path), "lists no images", "give the file that does"))
-        self._refuse_case_twins()
+        self.more += case_twins(self.images, self.path)
 
     def _take_image(self, entry: Mapping[str, Any], disk: Mapping[str, str]) -> None:
         name = unicodedata.normalize("NFC", str(PurePosixPath(entry["file_name"].replace("\\", "/"))))
@@ -151,8 +153,8 @@ class _File:
             self._no_file(entry["file_name"], name, disk)
             return
         path = self.folder / disk[name]
-        if path.is_symlink() and not _leads_inside(path, self.folder, self.root):
-            self.note("odd_name", f"{entry['file_name']!r:.80}")
+        if not leads_inside(path, self.folder, self.root):
+            self.note("link", f"{entry['file_name']!r:.80}")
             return
         if key in self.images:
             self.note("same_key", f"{self.images[key].name!r} and {path.name!r}", key)
@@ -177,14 +179,6 @@ class _File:
         base = PurePosixPath(name).name
         hint = hint or next((found for found in disk if PurePosixPath(found).name == base), "")
         self.note("no_file", f"{said!r:.80}" + (f" (there is '{hint}')" if hint else ""))
-
-    def _refuse_case_twins(self) -> None:
-        twins = defaultdict(list)
-        for key in self.images:
-            twins[key.casefold()].append(key)
-        for keys in twins.values():
-            if len(keys) > 1:
-                self.note("case_twins", " and ".join(f"'{key}'" for key in keys), keys[0])
 
     def take_categories(self, entries: list[Any]) -> None:
         """Read the names of the categories."""
@@ -307,10 +301,6 @@ class _File:
         return [*self.tally.findings(), *self.more]
 
 
-def _leads_inside(path: Path, *folders: Path) -> bool:
-    return path.exists() and any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
-
-
 def _textual(key: str) -> bool:
     """Say whether a key can be written into our files."""
     return bool(key) and key.isprintable()
@@ -328,7 +318,7 @@ FAULTS: dict[str, Fault] = {
     "image_twice": Fault("id_twice", "image ids that occur twice", "give every image an id of its own"),
     "name_twice": Fault("key_twice", "file names that occur twice", "list each image once"),
     "same_key": Fault("key_twice", "images whose names differ in the suffix alone", "keep one, or rename it"),
-    "case_twins": Fault("key_case", "images whose names differ in case alone", "rename one"),
+    "link": Fault("bad_link", "links that lead nowhere or out of the data folder", "copy the files"),
     "odd_name": Fault("odd_name", "file names that lead out of the data folder", "use names below images"),
     "no_file": Fault("orphan_label", "images that are not in the folder", "add the files, or set images: FOLDER"),
     "image_size": Fault("bad_label_file", "images with an odd width x height", "write whole numbers of pixels"),

@@ -1,21 +1,22 @@
-"""Images in one folder and index masks in another (or the same), joined by key."""
+"""Images in one folder and masks in another (or the same), joined by key."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Shape
-from maskwright.core.labels import Task, apply_value_map
-from maskwright.core.recipe.sources import FolderSource, ValueMap
-from maskwright.data.rasters import read_mask_and_nodata
-from maskwright.data.sources.base import Defaults, Label, Valid
-from maskwright.data.sources.listing import Listing, list_images
+from maskwright.core.labels import Task
+from maskwright.core.recipe.sources import FolderSource, MaskBlock
+from maskwright.data.findings import Finding
+from maskwright.data.sources import planes
+from maskwright.data.sources.base import Defaults, Label, Source, Valid
+from maskwright.data.sources.encodings import read_encoded
+from maskwright.data.sources.listing import Listing, Naming, list_images, stored_name
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Folder(Defaults):
     images: Mapping[str, Path]
     masks: Mapping[str, Path]
     """Without an entry for images whose missing mask means background."""
-    values: ValueMap | None
+    block: MaskBlock
 
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
@@ -39,64 +40,61 @@ class Folder(Defaults):
         return self.masks.get(key)
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
-        """Read the mask of an item and map its values; see Source.
-
-        A nodata value that a TIFF names is ignored where the task gives it no other meaning: many
-        writers name 0, which is background all the same.
-        """
+        """Read the mask of an item; see Source."""
         assert self.labelled, "an unlabelled source was asked for a label"
         path = self.masks.get(key)
         if path is None:
             return np.zeros(shape, np.uint8), np.ones(shape, bool)
-        raw, nodata = read_mask_and_nodata(path, shape[0] * shape[1], shape)
-        values = self.values
-        if nodata is not None and nodata not in (task.values if values is None else values):
-            own: dict[int, int | Literal["ignore"]] = {value: value for value in task.values}
-            values = {**(own if values is None else values), nodata: "ignore"}
-        return apply_value_map(raw, task, values, str(path))
+        return read_encoded(path, shape, task, self.block)
 
 
-def join(block: FolderSource, root: Path, task: Task) -> tuple[Folder, list[str]]:
+def join(block: FolderSource, root: Path, task: Task) -> tuple[Source, list[Finding]]:
     """Join images and masks by key.
 
     Args:
         block: the recipe's block.
         root: data.root.
-        task: unused but for symmetry with the other sources.
+        task: names the classes, for planes.
 
     Returns:
-        the source of everything that joins, and every fault of the join, one line each.
+        the source of everything that joins, and every fault of the join.
 
     Raises:
         InputError: a folder is absent.
     """
-    del task
     image_folder = root / block.images
     if block.masks is None:
-        images = list_images(image_folder, root, block.image_suffix)
-        faults = images.faults + _refuse_none(images, image_folder)
-        return _folder(block, images, Listing()), faults
+        images = list_images(image_folder, root, _naming(block, "image"))
+        return _folder(block, images, Listing()), images.faults + _refuse_none(images, image_folder)
     mask_folder = root / block.masks
     images, masks = _list_both(block, image_folder, mask_folder, root)
     faults = images.faults + masks.faults + _refuse_none(images, image_folder)
+    if block.encoding == "planes":
+        source, found = planes.join_planes(block, task, images, masks, mask_folder)
+        return source, faults + found
+    _take_stored_names(images.paths, masks.paths)
     missing, orphans = (
         sorted(images.paths.keys() - masks.paths.keys()),
         sorted(masks.paths.keys() - images.paths.keys()),
     )
     if images.paths and len(missing) == len(images.paths) and orphans:
-        return _folder(block, images, masks), [*faults, _nothing_joins(missing, orphans, mask_folder)]
-    if block.missing_mask == "refuse":
-        faults += [
-            f"{images.paths[key]}: no mask of key '{key}' in {mask_folder}; add it, or set missing_mask: background"
-            for key in missing
-        ]
-    faults += [
-        f"{masks.paths[key]}: no image of key '{key}' in {image_folder}; add it, or take the mask away"
-        for key in orphans
-    ]
+        return _folder(block, images, masks), [*faults, nothing_joins(missing, orphans, mask_folder)]
+    faults += _alone(block, images, masks, (image_folder, mask_folder))
     if missing and block.missing_mask == "background":
         images.notes.append(f"{len(missing)} of {len(images.paths)} images have no mask and count as background")
     return _folder(block, images, masks), faults
+
+
+def _alone(block: FolderSource, images: Listing, masks: Listing, folders: tuple[Path, Path]) -> list[Finding]:
+    """Name images without a mask, unless that means background, and masks without an image."""
+    found = []
+    for key in sorted(images.paths.keys() - masks.paths.keys()) if block.missing_mask == "refuse" else []:
+        what, fix = f"no mask of key '{key}' in {folders[1]}", "add it, or set missing_mask: background"
+        found.append(Finding("missing_label", str(images.paths[key]), what, fix, (key,)))
+    for key in sorted(masks.paths.keys() - images.paths.keys()):
+        what, fix = f"no image of key '{key}' in {folders[0]}", "add it, or take the mask away"
+        found.append(Finding("orphan_label", str(masks.paths[key]), what, fix, (key,)))
+    return found
 
 
 def _folder(block: FolderSource, images: Listing, masks: Listing) -> Folder:
@@ -108,60 +106,100 @@ def _folder(block: FolderSource, images: Listing, masks: Listing) -> Folder:
         notes=tuple(images.notes + masks.notes),
         images=images.paths,
         masks={key: path for key, path in masks.paths.items() if key in images.paths},
-        values=block.values,
+        block=block,
     )
+
+
+def _naming(block: FolderSource, which: str) -> Naming:
+    name_only = block.key == "name"
+    if which == "image":
+        return Naming(block.image_suffix, block.image_prefix, block.image_folder.strip("/"), name_only)
+    # the class of a plane is a folder, which a lone name would lose
+    alone = name_only and block.encoding != "planes"
+    return Naming(block.mask_suffix, block.mask_prefix, block.mask_folder.strip("/"), alone)
 
 
 def _list_both(block: FolderSource, images: Path, masks: Path, root: Path) -> tuple[Listing, Listing]:
     """List images and masks, which may share a folder or lie one below the other."""
     together = images.is_dir() and masks.is_dir() and images.resolve() == masks.resolve()
-    if together and block.image_suffix == block.mask_suffix:
+    pictures, labels = _naming(block, "image"), _naming(block, "mask")
+    if together and pictures == labels:
         raise InputError(
             "images and masks are in one folder and nothing tells them apart",
             where=images,
             fix="set mask_suffix, e.g. _mask",
+            kind="nothing_joins",
         )
-    found = list_images(
-        images, root, block.image_suffix, block.mask_suffix if together else "", None if together else masks
-    )
-    labels = list_images(
-        masks, root, block.mask_suffix, block.image_suffix if together else "", None if together else images
-    )
-    if together:  # each listing set the other's files aside
-        found.notes, labels.notes = [], []
-    return found, labels
+    found = list_images(images, root, pictures, labels if together else None, None if together else masks)
+    other = list_images(masks, root, labels, pictures if together else None, None if together else images)
+    if together:  # what is no image, and faulty links, were seen twice
+        other.notes = [note for note in other.notes if note not in found.notes]
+        other.faults = [fault for fault in other.faults if fault not in found.faults]
+    return found, other
 
 
-def _refuse_none(images: Listing, folder: Path) -> list[str]:
+def _take_stored_names(images: Collection[str], masks: dict[str, Path]) -> None:
+    """Give masks the key of their image where they have the name that we write for it (%XX, see core.files)."""
+    for key in images:
+        stored = stored_name(key)
+        if key not in masks and stored in masks and stored not in images:
+            masks[key] = masks.pop(stored)
+
+
+def _refuse_none(images: Listing, folder: Path) -> list[Finding]:
     if images.paths or images.faults:
         return []
     reason = f" ({images.notes[0].partition(': ')[2]})" if images.notes else ""
-    return [f"{folder}: no images{reason}; check the folder and image_suffix"]
+    return [Finding("no_images", str(folder), f"no images{reason}", "check the folder and image_suffix")]
 
 
-def _nothing_joins(image_keys: list[str], mask_keys: list[str], folder: Path) -> str:
-    """Say in one line that no key joins, and which suffixes would make all of them join, if any do."""
+def nothing_joins(image_keys: list[str], mask_keys: list[str], folder: Path) -> Finding:
+    """Say in one line that no key joins, and what would make all of them join, if anything does."""
     ends = [_common_end(keys) for keys in (image_keys, mask_keys)]
-    stems = [
-        {key[: len(key) - len(end)] for key in keys} for keys, end in zip((image_keys, mask_keys), ends, strict=True)
-    ]
+    starts = [_common_start(keys) for keys in (image_keys, mask_keys)]
+    bare = [_without(keys, "", end) for keys, end in zip((image_keys, mask_keys), ends, strict=True)]
+    cut = [_without(keys, start, "") for keys, start in zip((image_keys, mask_keys), starts, strict=True)]
+    names = [[key.rpartition("/")[2] for key in keys] for keys in (image_keys, mask_keys)]
     fix = "make the names equal, or set image_suffix and mask_suffix"
-    if stems[0] & stems[1]:
-        names = ("image_suffix", "mask_suffix")
-        fix = "set " + " and ".join(f"{name}: {end}" for name, end in zip(names, ends, strict=True) if end)
-    return (
-        f"{folder}: no mask has the key of an image: images are named like '{image_keys[0]}', "
-        f"masks like '{mask_keys[0]}'; {fix}"
-    )
+    if bare[0] & bare[1]:
+        fix = _settings(("image_suffix", "mask_suffix"), ends)
+    elif cut[0] & cut[1]:
+        fix = _settings(("image_prefix", "mask_prefix"), starts)
+    elif set(names[0]) & set(names[1]) and len(set(names[0])) == len(names[0]):
+        fix = "set key: name if files are told apart by their names alone, or image_folder and mask_folder"
+    what = f"no mask has the key of an image: images are named like '{image_keys[0]}', masks like '{mask_keys[0]}'"
+    return Finding("nothing_joins", str(folder), what, fix)
+
+
+def _settings(names: tuple[str, str], values: list[str]) -> str:
+    return "set " + " and ".join(f"{name}: {value}" for name, value in zip(names, values, strict=True) if value)
+
+
+def _without(keys: list[str], start: str, end: str) -> set[str]:
+    found = set()
+    for key in keys:
+        above, slash, name = key.rpartition("/")
+        found.add(above + slash + name.removeprefix(start).removesuffix(end))
+    return found
 
 
 def _common_end(keys: list[str]) -> str:
     """Return the longest common end of all keys that begins at _ or - (or nothing)."""
+    end = _shared([key[::-1] for key in keys])[::-1]
+    places = [place for place in (end.find("_"), end.find("-")) if place >= 0]
+    return end[min(places) :] if places and len(keys) > 1 else ""
+
+
+def _common_start(keys: list[str]) -> str:
+    """Return the longest common start of all file names that ends with _ or - (or nothing)."""
+    start = _shared([key.rpartition("/")[2] for key in keys])
+    return start[: max(start.rfind("_"), start.rfind("-")) + 1] if len(keys) > 1 else ""
+
+
+def _shared(texts: list[str]) -> str:
     length = 0
-    for letters in zip(*(reversed(key) for key in keys), strict=False):
+    for letters in zip(*texts, strict=False):
         if len(set(letters)) > 1:
             break
         length += 1
-    end = keys[0][len(keys[0]) - length :]
-    places = [place for place in (end.find("_"), end.find("-")) if place >= 0]
-    return end[min(places) :] if places and len(keys) > 1 else ""
+    return texts[0][:length]

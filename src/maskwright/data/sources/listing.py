@@ -5,12 +5,60 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from maskwright.core.errors import InputError, from_os_error
+from maskwright.core.files import safe_name
+from maskwright.data.findings import Finding
 from maskwright.data.rasters import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Which files of a folder are meant, and what of their path is the key."""
+
+    suffix: str = ""
+    """End of the stem that is no part of the key; files without it are left aside."""
+    prefix: str = ""
+    """Start of the file name that is no part of the key; files without it are left aside."""
+    folder: str = ""
+    """Folder in the path that is no part of the key; files that are not below one are left aside."""
+    name_only: bool = False
+    """The key is the file's name alone, without the folders."""
+
+    @property
+    def strength(self) -> int:
+        """How much a name must hold to be meant; where two namings fit, the stronger one does."""
+        return len(self.suffix) + len(self.prefix) + len(self.folder)
+
+    def key(self, relative: str) -> str | None:
+        """Return the key of a file by its path below the listed folder, or None if it is not meant."""
+        stem = relative[: -len(PurePosixPath(relative).suffix)]
+        above, _, name = stem.rpartition("/")
+        if self.folder:
+            before, found, after = f"/{above}/".rpartition(f"/{self.folder}/")
+            if not found:
+                return None
+            above = f"{before}/{after}".strip("/")
+        core = name.removeprefix(self.prefix)
+        if not name.startswith(self.prefix) or not core.endswith(self.suffix) or core == self.suffix != "" or not core:
+            return None
+        core = core.removesuffix(self.suffix)
+        return unicodedata.normalize("NFC", core if self.name_only or not above else f"{above}/{core}")
+
+    def __str__(self) -> str:
+        """Say in words what files left aside lack."""
+        said = [f"are not below a folder '{self.folder}'"] if self.folder else []
+        said += [f"do not begin with '{self.prefix}'"] if self.prefix else []
+        said += [f"do not end in '{self.suffix}'"] if self.suffix else []
+        names = "whose names " if self.prefix or self.suffix else "that "
+        return names + " or ".join(said)
+
+
+PLAIN = Naming()
+"""Every image, its path the key."""
 
 
 @dataclass
@@ -18,18 +66,20 @@ class Listing:
     """Images by key, and what was wrong or left aside on the way."""
 
     paths: dict[str, Path] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
+    faults: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
-def list_images(folder: Path, root: Path, suffix: str = "", other: str = "", skip: Path | None = None) -> Listing:
-    """List the images below a folder by key: the path below it, without `suffix` and extension.
+def list_images(
+    folder: Path, root: Path, naming: Naming = PLAIN, other: Naming | None = None, skip: Path | None = None
+) -> Listing:
+    """List the images below a folder by key.
 
     Args:
         folder: where to look, sub-folders included.
         root: links may lead to files below `root` or `folder`, and nowhere else.
-        suffix: end of an image's stem that is not part of the key; images without it are left aside.
-        other: end of the stem of files in the same folder that are something else, e.g. masks.
+        naming: which images are meant, and what of their path is the key.
+        other: naming of files in the same folder that are something else, e.g. masks.
         skip: a folder below `folder` that holds something else.
 
     Returns:
@@ -45,31 +95,37 @@ def list_images(folder: Path, root: Path, suffix: str = "", other: str = "", ski
         if PurePosixPath(relative).suffix.lower() not in SUFFIXES:
             unlike += 1
             continue
-        stem = relative[: -len(PurePosixPath(relative).suffix)]
-        taken = bool(other) and len(other) > len(suffix) and stem.endswith(other)
-        if taken or not stem.endswith(suffix) or stem.rpartition("/")[2] == suffix != "":
-            aside += not taken
+        if other is not None and other.strength > naming.strength and other.key(relative) is not None:
             continue
-        key = unicodedata.normalize("NFC", stem.removesuffix(suffix))
-        if _plain(key, path, listing):
+        key = naming.key(relative)
+        if key is None:
+            aside += other is None or other.key(relative) is None
+        elif _plain(key, path, listing):
             found[key].append(path)
     for key, paths in sorted(found.items()):
         if len(paths) > 1:
-            names = " and ".join(path.name for path in sorted(paths))
-            listing.faults.append(f"{paths[0].parent}: {names} have one key '{key}'; keep one of them")
+            listing.faults.append(_twice(key, sorted(paths), folder, naming))
         listing.paths[key] = paths[0]
-    _refuse_case_twins(listing, folder)
+    listing.faults += case_twins(listing.paths, folder)
     if aside:
-        listing.notes.append(f"{folder}: {aside} images whose names do not end in '{suffix}' are left aside")
+        listing.notes.append(f"{folder}: {aside} images {naming} are left aside")
     if unlike:
         listing.notes.append(f"{folder}: {unlike} files that are no images ({', '.join(SUFFIXES)}) are left aside")
     return listing
 
 
+def _twice(key: str, paths: Sequence[Path], folder: Path, naming: Naming) -> Finding:
+    together = len({path.parent for path in paths}) == 1
+    names = " and ".join(path.name if together else path.relative_to(folder).as_posix() for path in paths)
+    fix = "keep one of them" + (", or set key: path" if naming.name_only and not together else "")
+    where = paths[0].parent if together else folder
+    return Finding("key_twice", str(where), f"{names} have one key '{key}'", fix, (key,))
+
+
 def _files(folder: Path, root: Path, skip: Path | None, listing: Listing) -> Iterator[tuple[str, Path]]:
     """Walk a folder in order; give each visible file its path below it, with slashes."""
     if not folder.is_dir():
-        raise InputError("no such folder", where=folder, fix="check data.root and the folder's name")
+        raise InputError("no such folder", where=folder, fix="check data.root and the folder's name", kind="no_folder")
     inside = (folder.resolve(), root.resolve())
     left_out = skip.resolve() if skip is not None else None
     waiting = [folder]
@@ -92,34 +148,53 @@ def _files(folder: Path, root: Path, skip: Path | None, listing: Listing) -> Ite
                 yield path.relative_to(folder).as_posix(), path
 
 
-def _bad_link(path: Path, inside: tuple[Path, ...]) -> str:
+def _bad_link(path: Path, inside: tuple[Path, ...]) -> Finding | None:
+    what = fix = ""
     if path.is_dir():
-        return f"{path}: a link to a folder is not followed; put the folder itself there"
-    if not path.exists():
-        return f"{path}: a link that leads nowhere; mend or delete it"
-    if not any(path.resolve().is_relative_to(folder) for folder in inside):
-        return f"{path}: a link that leads out of the data folder; copy the file, or set data.root above both"
-    return ""
+        what, fix = "a link to a folder is not followed", "put the folder itself there"
+    elif not path.exists():
+        what, fix = "a link that leads nowhere", "mend or delete it"
+    elif not any(path.resolve().is_relative_to(folder) for folder in inside):
+        what, fix = "a link that leads out of the data folder", "copy the file, or set data.root above both"
+    return Finding("bad_link", str(path), what, fix) if what else None
 
 
 def _plain(key: str, path: Path, listing: Listing) -> bool:
     """Say whether a key can be written into our files; note the fault if not."""
+    what = ""
     try:
         key.encode()
     except UnicodeEncodeError:
-        listing.faults.append(f"{ascii(str(path))[1:-1]}: the file name is not UTF-8; rename the file")
-        return False
-    if not key.isprintable():
-        listing.faults.append(f"{ascii(str(path))[1:-1]}: the file name holds control characters; rename the file")
-        return False
-    return True
+        what = "the file name is not UTF-8"
+    if not what and not key.isprintable():
+        what = "the file name holds control characters"
+    if what:
+        listing.faults.append(Finding("odd_name", ascii(str(path))[1:-1], what, "rename the file"))
+    return not what
 
 
-def _refuse_case_twins(listing: Listing, folder: Path) -> None:
+def case_twins(keys: Mapping[str, Path], where: Path) -> list[Finding]:
+    """Name keys that differ only in case, which is one file on some disks."""
     twins = defaultdict(list)
-    for key in listing.paths:
+    for key in keys:
         twins[key.casefold()].append(key)
-    for keys in twins.values():
-        if len(keys) > 1:
-            names = " and ".join(f"'{key}'" for key in keys)
-            listing.faults.append(f"{folder}: keys {names} differ only in case; rename one, some disks see one file")
+    return [
+        Finding(
+            "key_case",
+            str(where),
+            f"keys {_quoted(alike)} differ only in case",
+            "rename one, some disks see one file",
+            tuple(alike),
+        )
+        for alike in twins.values()
+        if len(alike) > 1
+    ]
+
+
+def _quoted(keys: Sequence[str]) -> str:
+    return " and ".join(f"'{key}'" for key in keys)
+
+
+def stored_name(key: str) -> str:
+    """Return the path below output/masks, without suffix, under which the item of a key is written."""
+    return "/".join(safe_name(part) or "%" for part in key.split("/"))

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskwright.core.errors import DataError, InputError
+from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import Source as SourceUnion
-from maskwright.data.sources import folder, rle_csv
+from maskwright.data.findings import Finding, refuse
+from maskwright.data.sources import coco, folder, merge, polygons, rle_csv, table
 from maskwright.data.sources.base import Source, limit_keys, limited
 
 __all__ = ["join_source", "limit_keys", "limited", "open_source"]
@@ -27,22 +28,30 @@ def open_source(block: SourceUnion, root: Path, task: Task) -> Source:
         DataError: with every fault of the join: missing and orphan masks, keys that occur twice, names
             that leave the root, missing columns, ...
     """
-    source, faults = join_source(block, root, task)
-    if faults or source is None:
-        raise DataError(faults)
+    source, findings = join_source(block, root, task)
+    refuse(findings)
+    assert source is not None, "a source that could not be opened has a fault"
     return source
 
 
-def join_source(block: SourceUnion, root: Path, task: Task) -> tuple[Source | None, list[str]]:
-    """Join as open_source does, and return what joins beside the faults; None if nothing could be opened."""
+def join_source(block: SourceUnion, root: Path, task: Task) -> tuple[Source | None, list[Finding]]:
+    """Join as open_source does, and return what joins beside all findings; None if nothing could be opened."""
     try:
         return SOURCES[block.format](block, root, task)
     except InputError as error:
-        return None, list(error.faults) if isinstance(error, DataError) else [str(error)]
+        return None, [Finding.of(error, "no_folder")]
 
 
-SOURCES: dict[str, Callable[[Any, Path, Task], tuple[Source, list[str]]]] = {
+def _merge(block: Any, root: Path, task: Task) -> tuple[Source | None, list[Finding]]:
+    return merge.join(block, root, task, join_source)
+
+
+SOURCES: dict[str, Callable[[Any, Path, Task], tuple[Source | None, list[Finding]]]] = {
     "folder": folder.join,
     "rle_csv": rle_csv.join,
+    "coco": coco.join,
+    "polygons": polygons.join,
+    "csv": table.join,
+    "merge": _merge,
 }
 """Format in the recipe -> the function that joins it."""

@@ -42,10 +42,12 @@ def read_shape(entry: Any, block: PolygonsSource) -> tuple[str, list[Ring]]:
     """
     if not isinstance(entry, Mapping):
         raise BadShapeError("entry", entry)
-    label, points = entry.get(block.label_field), entry.get(block.points_field)
+    label: Any = entry.get(block.label_field)
+    points: Any = entry.get(block.points_field)
     if not isinstance(label, str | int) or isinstance(label, bool):
         raise BadShapeError("no_label", f"{block.label_field}: {label}")
-    draw, holes = _how(entry), []
+    draw = _how(entry)
+    holes: Any = []
     least = 1 if block.vertices == "centres" else 3
     if isinstance(points, Mapping):  # Supervisely
         points, holes = points.get("exterior"), points.get("interior") or []

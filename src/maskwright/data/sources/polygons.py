@@ -22,6 +22,7 @@ from maskwright.data.sources.vector import (
     Tally,
     class_code,
     files_below,
+    leads_inside,
     note_rest,
     plain_fields,
     reach,
@@ -98,11 +99,14 @@ class _Folder:
         """Read everything."""
         listing = list_images(self.image_folder, root)
         self.images, self.notes = listing.paths, list(listing.notes)
-        self.more += [each if isinstance(each, Finding) else Finding("odd_name", "", each) for each in listing.faults]
+        self.more += listing.faults
         if not listing.paths and not listing.faults:
             self.more.append(Finding("no_images", str(self.image_folder), "no images", "check the folder"))
         found = files_below(self.folder, [".json"])
         paths = {name[: -len(PurePosixPath(name).suffix)]: self.folder / real for name, real in found.items()}
+        for key, path in list(paths.items()):
+            if not leads_inside(path, self.folder, root):
+                self.tally.add("link", paths.pop(key), path.name, key)
         self._tell_alone(paths)
         read = [shapes for key in sorted(paths) if (shapes := self._read(key, paths[key])) is not None]
         self._write(read)
@@ -252,6 +256,7 @@ def _other_image(given: Mapping[str, Any], key: str) -> str:
 FAULTS: dict[str, Fault] = {
     "no_file": Fault("missing_label", "images without a JSON file", "add them, or set missing_mask: background"),
     "no_image": Fault("orphan_label", "JSON files without an image", "add the images, or take the files away"),
+    "link": Fault("bad_link", "links that lead nowhere or out of the data folder", "copy the files"),
     "image_size": Fault("bad_label_file", "an odd width x height", "write whole numbers of pixels"),
     "other_image": Fault(
         "other_image_named", "files that name another image than their own", "check that the labels are not swapped"

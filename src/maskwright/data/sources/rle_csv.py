@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core import rle
-from maskwright.core.errors import DataError, InputError, from_os_error, near
+from maskwright.core.errors import InputError
 from maskwright.core.files import inside
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.sources import RleCsvSource
+from maskwright.data.findings import Finding
 from maskwright.data.rasters import SUFFIXES, read_header, read_image
 from maskwright.data.sources.base import Defaults, Label, Valid
+from maskwright.data.sources.csv_file import CsvFile
 from maskwright.data.sources.listing import Listing, list_images
 
-FIELD_LIMIT = 1 << 30
-"""Characters of one CSV field; Python's own limit of 131072 is below a large mask's run lengths."""
 GUESS_ITEMS = 64
 """Rows looked at to guess the order."""
 GUESS_PIXELS = 1 << 26
@@ -54,6 +53,9 @@ class RleCsv(Defaults):
     empty: tuple[str, ...]
     background_has_runs: bool
     """Class 0 of a multiclass task is painted by rows of its own, so pixels without a run are unlabelled."""
+    overlap: Literal["refuse", "order", "large_first"]
+    fields: Mapping[str, Mapping[str, str]]
+    """Key -> attributes."""
     labelled: bool = True
 
     def image_path(self, key: str) -> Path:
@@ -64,6 +66,10 @@ class RleCsv(Defaults):
         """Return the table."""
         return self.table
 
+    def attributes(self, key: str) -> Mapping[str, str]:
+        """Return the further columns of the table that are the same in all rows of the image."""
+        return self.fields.get(key, {})
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Paint the runs of an item; see Source.
 
@@ -73,11 +79,14 @@ class RleCsv(Defaults):
         Raises:
             InputError: runs that are malformed or leave the image; a pixel in two classes of a multiclass task.
         """
+        rows, valid = self.rows.get(key, ()), np.ones(shape, bool)
+        if task.kind == "multiclass" and self.overlap != "refuse":
+            label, claimed = self._over_each_other(rows, key, shape)
+            return label, claimed if self.background_has_runs else valid
         by_plane: dict[int, list[Row]] = defaultdict(list)
-        for row in self.rows.get(key, ()):
+        for row in rows:
             by_plane[row.plane].append(row)
         planes = {plane: self._paint(rows, key, shape) for plane, rows in by_plane.items()}
-        valid = np.ones(shape, bool)
         if task.kind == "binary":
             return planes.get(0, np.zeros(shape, np.uint8)), valid
         if task.kind == "multilabel":
@@ -88,9 +97,24 @@ class RleCsv(Defaults):
         label, claimed = self._one_class_a_pixel(planes, key, shape, task)
         return label, claimed if self.background_has_runs else valid
 
-    def _paint(self, rows: list[Row], key: str, shape: Shape) -> Label:
+    def _paint(self, rows: Sequence[Row], key: str, shape: Shape) -> Label:
         where = [f"{self.table}:{row.line} ({key})" for row in rows]
-        return rle.join([row.text for row in rows], shape, self.order, self.base, self.empty, where)
+        try:
+            return rle.join([row.text for row in rows], shape, self.order, self.base, self.empty, where)
+        except InputError as error:
+            error.kind = error.kind or "bad_runs"
+            raise
+
+    def _over_each_other(self, rows: Sequence[Row], key: str, shape: Shape) -> tuple[Label, NDArray[np.bool_]]:
+        """Paint row over row: in the order of lines, or the largest first."""
+        label, claimed = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+        masks = [(row.plane, self._paint([row], key, shape) != 0) for row in rows]
+        if self.overlap == "large_first":
+            masks.sort(key=lambda pair: -int(np.count_nonzero(pair[1])))
+        for plane, mask in masks:
+            label[mask] = plane
+            claimed |= mask
+        return label, claimed
 
     def _one_class_a_pixel(
         self, planes: Mapping[int, Label], key: str, shape: Shape, task: Task
@@ -104,14 +128,15 @@ class RleCsv(Defaults):
                     f"'{task.classes[plane]}' and '{other}' share {int(both.sum())} pixels of '{key}', "
                     "but a multiclass task has one class a pixel",
                     where=self.table,
-                    fix="mend the rows, or use kind: multilabel",
+                    fix="mend the rows, set overlap: order or large_first, or use kind: multilabel",
+                    kind="class_overlap",
                 )
             label[mask != 0] = plane
             claimed |= mask != 0
         return label, claimed
 
 
-def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv, list[str]]:
+def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv | None, list[Finding]]:
     """Join the images of a folder with the rows of a table by key.
 
     Args:
@@ -120,19 +145,21 @@ def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv, list[str]
         task: names the classes that the class column may hold.
 
     Returns:
-        the source of everything that joins, and every fault of the join, one line each.
+        the source of everything that joins, None if a column is missing; and every fault of the join.
 
     Raises:
-        InputError: the folder or the table is absent, unreadable, or lacks a column.
+        InputError: the folder or the table is absent, or no text.
     """
     images = list_images(root / block.images, root)
     faults = list(images.faults)
     if not images.paths and not faults:
-        faults.append(f"{root / block.images}: no images; check the folder")
+        faults.append(Finding("no_images", str(root / block.images), "no images", "check the folder"))
     table = _Table(block, root / block.table, root / block.images, task, images.paths)
     table.read()
-    faults += table.faults + _missing(block, task, images, table)
-    notes = list(images.notes)
+    if not table.file.columns:
+        return None, faults + table.file.findings
+    faults += table.findings() + list(_missing(block, task, images, table))
+    notes = list(images.notes) + table.file.notes
     lone = sum(key not in table.rows for key in images.paths)
     if lone and block.missing_mask == "background":
         notes.append(f"{table.path}: {lone} of {len(images.paths)} images have no row and count as background")
@@ -144,14 +171,7 @@ def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv, list[str]
             f"{table.path}: order {order} was guessed (confidence {guess.confidence:.2f}: {guess.reason}); "
             f"write order: {order} to fix it"
         )
-    background = task.kind == "multiclass" and any(
-        row.plane == 0 and row.text.strip() not in block.empty for rows in table.rows.values() for row in rows
-    )
-    if task.kind == "multiclass":
-        name = task.classes[0]
-        rest = f"do not count, since '{name}' has runs of its own" if background else f"are '{name}'"
-        if background or not looks_background(name):
-            notes.append(f"{table.path}: pixels without a run {rest}")
+    background = _background_has_runs(block, task, table, notes)
     source = RleCsv(
         keys=tuple(sorted(key for key in images.paths if key in table.rows or block.missing_mask == "background")),
         notes=tuple(notes),
@@ -162,15 +182,24 @@ def join(block: RleCsvSource, root: Path, task: Task) -> tuple[RleCsv, list[str]
         base=block.base,
         empty=block.empty,
         background_has_runs=background,
+        overlap=block.overlap,
+        fields=table.fields,
     )
     return source, faults
 
 
-class _Columns(NamedTuple):
-    key: int
-    text: int
-    plane: int | None
-    cells: int
+def _background_has_runs(block: RleCsvSource, task: Task, table: _Table, notes: list[str]) -> bool:
+    """Say whether class 0 of a multiclass task has runs, and note what becomes of pixels without one."""
+    if task.kind != "multiclass":
+        return False
+    background = any(
+        row.plane == 0 and row.text.strip() not in block.empty for rows in table.rows.values() for row in rows
+    )
+    name = task.classes[0]
+    rest = f"do not count, since '{name}' has runs of its own" if background else f"are '{name}'"
+    if background or not looks_background(name):
+        notes.append(f"{table.path}: pixels without a run {rest}")
+    return background
 
 
 @dataclass
@@ -183,76 +212,63 @@ class _Table:
     task: Task
     images: Mapping[str, Path]
     rows: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
-    faults: list[str] = field(default_factory=list)
-    first_line: dict[tuple[str, int], int] = field(default_factory=dict)
+    fields: dict[str, dict[str, str]] = field(default_factory=dict)
+    file: CsvFile = field(init=False)
+    _faults: list[tuple[int, Finding]] = field(default_factory=list)
+    _first_line: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wanted = {
+            "key_column": self.block.key_column,
+            "rle_column": self.block.rle_column,
+            "class_column": self.block.class_column,
+        }
+        self.file = CsvFile(self.path, wanted)
 
     def read(self) -> None:
         """Stream the file.
 
         Raises:
-            InputError: it is absent, no UTF-8, or lacks a column.
+            InputError: it is absent, or no UTF-8.
         """
-        csv.field_size_limit(FIELD_LIMIT)
-        line = 0
-        try:
-            with self.path.open(encoding="utf-8-sig", newline="") as handle:
-                reader = csv.reader(handle, strict=True)
-                columns = self._columns(next(reader, []))
-                for cells in reader:
-                    line = reader.line_num
-                    if cells:
-                        self._take(cells, line, columns)
-        except OSError as error:
-            raise from_os_error(error, self.path) from error
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"not UTF-8 text ({error.reason})", where=self.path, fix="save the table as UTF-8 CSV"
-            ) from None
-        except csv.Error as error:
-            self.faults.append(f"{self.path}:{line + 1}: not valid CSV ({error}); mend the line")
+        for line, cells in self.file.rows():
+            self._take(cells, line)
+        if self.file.findings and len(self.file.columns) < sum(name is not None for name in self.file.wanted.values()):
+            self.file.columns.clear()
 
-    def _columns(self, header: list[str]) -> _Columns:
-        """Find the columns by name, or refuse the table with every name that is absent."""
-        names, block = [name.strip() for name in header], self.block
-        wanted = {"key_column": block.key_column, "rle_column": block.rle_column, "class_column": block.class_column}
-        faults = []
-        for setting, name in wanted.items():
-            if name is not None and names.count(name) != 1:
-                problem = f"no column '{name}'{near(name, names)}" if name not in names else f"two columns '{name}'"
-                listed = ", ".join(f"'{column}'" for column in names[:12]) or "nothing"
-                faults.append(f"{self.path}:1: {problem}, the header holds {listed}; set {setting}, or mend the header")
-        if faults:
-            raise DataError(faults)
-        plane = None if block.class_column is None else names.index(block.class_column)
-        return _Columns(names.index(block.key_column), names.index(block.rle_column), plane, len(names))
+    def findings(self) -> list[Finding]:
+        """Return the faults of rows, in the order of lines."""
+        placed = [(int(fault.where.rpartition(":")[2]), fault) for fault in self.file.findings]
+        return [fault for _, fault in sorted([*self._faults, *placed], key=lambda pair: pair[0])]
 
-    def _take(self, cells: list[str], line: int, columns: _Columns) -> None:
-        where = f"{self.path}:{line}"
-        if len(cells) != columns.cells:
-            self.faults.append(f"{where}: {len(cells)} cells, the header has {columns.cells}; mend the row")
-            return
-        name = cells[columns.key].strip()
+    def _take(self, cells: list[str], line: int) -> None:
+        places, where = self.file.columns, f"{self.path}:{line}"
+        name = cells[places["key_column"]].strip()
         key = _key(name, self.images)
         if key is None:
-            self.faults.append(_no_image(name, self.folder, where))
+            self._faults.append((line, no_image(name, self.folder, where)))
             return
-        plane = 0 if columns.plane is None else _plane(cells[columns.plane].strip(), self.task)
+        text = cells[places["class_column"]].strip() if "class_column" in places else None
+        plane = 0 if text is None else _plane(text, self.task)
         if plane is None:
             names = self.task.classes
-            self.faults.append(
-                f"{where}: class {cells[columns.plane or 0][:40]!r} is none of {', '.join(names)}; "
-                f"use these names or ids 0 to {len(names) - 1}"
-            )
+            what, fix = f"class {(text or '')[:40]!r} is none of {', '.join(names)}", "use these names or ids 0 to "
+            self._fault("unknown_class", line, what, f"{fix}{len(names) - 1}", key)
             return
-        first = self.first_line.setdefault((key, plane), line)
+        first = self._first_line.setdefault((key, plane), line)
         if first != line and self.block.rows == "image":
-            of_class = "" if columns.plane is None else f" for class '{self.task.classes[plane]}'"
-            self.faults.append(
-                f"{where}: a second row of '{key}'{of_class}, the first is line {first}; "
-                "keep one, or set rows: instance if each row is an object"
-            )
+            of_class = "" if text is None else f" for class '{self.task.classes[plane]}'"
+            what = f"a second row of '{key}'{of_class}, the first is line {first}"
+            self._fault("row_twice", line, what, "keep one, or set rows: instance if each row is an object", key)
             return
-        self.rows[key].append(Row(plane, cells[columns.text], line))
+        self.rows[key].append(Row(plane, cells[places["rle_column"]], line))
+        others = self.file.others(cells)
+        known = self.fields.setdefault(key, others)
+        for column in [column for column, value in known.items() if others[column] != value]:
+            del known[column]  # it says something of a row, not of the image
+
+    def _fault(self, kind: str, line: int, what: str, fix: str, key: str) -> None:
+        self._faults.append((line, Finding(kind, f"{self.path}:{line}", what, fix, (key,))))
 
 
 def _key(name: str, paths: Mapping[str, Path]) -> str | None:
@@ -269,12 +285,13 @@ def _key(name: str, paths: Mapping[str, Path]) -> str | None:
     return None
 
 
-def _no_image(name: str, folder: Path, where: str) -> str:
+def no_image(name: str, folder: Path, where: str) -> Finding:
+    """Say that a table names an image that is not there, or a way out of the folder."""
     try:
         inside(folder, name, where)
     except InputError as error:
-        return str(error)
-    return f"{where}: no image '{name[:80]}' in {folder}; add it, or take the row away"
+        return Finding.of(error, "odd_name")
+    return Finding("orphan_label", where, f"no image '{name[:80]}' in {folder}", "add it, or take the row away")
 
 
 def _plane(text: str, task: Task) -> int | None:
@@ -286,22 +303,20 @@ def _plane(text: str, task: Task) -> int | None:
     return None
 
 
-def _missing(block: RleCsvSource, task: Task, images: Listing, table: _Table) -> list[str]:
-    """List images without a row, and for multilabel tasks images that lack rows of some classes."""
+def _missing(block: RleCsvSource, task: Task, images: Listing, table: _Table) -> Iterator[Finding]:
+    """Name images without a row, and for multilabel tasks images that lack rows of some classes."""
     if block.missing_mask == "background":
-        return []
-    path, faults = block.table, []
+        return
     for key in sorted(images.paths):
         planes = {row.plane for row in table.rows.get(key, ())}
         absent = [name for plane, name in enumerate(task.classes) if plane not in planes]
         if not planes:
-            faults.append(f"{images.paths[key]}: no row in {path}; add it, or set missing_mask: background")
+            what, fix = f"no row in {block.table}", "add it, or set missing_mask: background"
+            yield Finding("missing_label", str(images.paths[key]), what, fix, (key,))
         elif task.kind == "multilabel" and absent:
             names = ", ".join(f"'{name}'" for name in absent[:6]) + (", ..." if len(absent) > 6 else "")
-            faults.append(
-                f"{images.paths[key]}: no row in {path} for {names}; add them, or set missing_mask: background"
-            )
-    return faults
+            what, fix = f"no row in {block.table} for {names}", "add them, or set missing_mask: background"
+            yield Finding("missing_label", str(images.paths[key]), what, fix, (key,))
 
 
 def _guess(block: RleCsvSource, images: Listing, table: _Table) -> rle.OrderGuess:

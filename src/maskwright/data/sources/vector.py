@@ -134,6 +134,13 @@ def files_below(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def leads_inside(path: Path, *folders: Path) -> bool:
+    """Say whether a file is no link, or one to a file below one of some folders."""
+    if not path.is_symlink():
+        return True
+    return path.exists() and any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
 def plain_fields(entry: Mapping[str, Any], without: Sequence[str]) -> dict[str, str]:
     """Return the plain values of a JSON object as text; nested ones, nulls and those in `without` are left out."""
     found = {}

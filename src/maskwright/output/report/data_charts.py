@@ -207,8 +207,8 @@ def position_map(grid: Sequence[Sequence[float]], fill: str) -> Rgb:
     smooth = _lerp(_lerp(values, rows).T, cols).T
     smooth = (smooth / max(float(smooth.max()), 1e-9)) ** 0.8
     colour = np.array([int(fill[at : at + 2], 16) for at in (1, 3, 5)], np.float32)
-    if colour.max() < 90:  # a dark colour would not glow
-        colour = np.full(3, 235, np.float32)
+    bright = float(colour.max())
+    colour = colour * (235 / bright) if bright > 40 else np.full(3, 235, np.float32)  # a dark one would not glow
     low = np.array(NIGHT, np.float32)
     return np.asarray((low + smooth[..., None] * (colour - low)).round(), np.uint8)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.labels import Task, looks_background
 from maskwright.output.report.facts import Rgb
-from maskwright.output.report.pictures import SIDE, overlay, shrink, thumbnail
+from maskwright.output.report.pictures import SIDE, colour, overlay, shrink, thumbnail
 
 _WORK_SIDE = 1536
 """Larger items are thinned to about this side before anything is drawn."""
@@ -43,14 +43,14 @@ def label_pictures(
 
 
 def seen_picture(picture: Rgb, label: NDArray[np.uint8], valid: NDArray[np.bool_], task: Task) -> Rgb:
-    """Draw a window as a model sees it: in its own colours, labels outlined and tinted, hatched where nothing counts."""
+    """Draw a window as a model sees it, its labels outlined and tinted, hatched where nothing counts."""
     planes = label if task.kind == "multilabel" else label[None]
     wide = max(1, round(max(valid.shape) / 160))
     edge = np.zeros(valid.shape, bool)
     for shifted in (1, wide):
         edge[shifted:] |= (planes[:, shifted:] != planes[:, :-shifted]).any(axis=0)
         edge[:, shifted:] |= (planes[:, :, shifted:] != planes[:, :, :-shifted]).any(axis=0)
-    painted = overlay(picture, label, task, 1.0)
+    painted = colour(label, task)
     full = task.kind == "multiclass" and not looks_background(task.classes[0])
     there = label.any(axis=0) if task.kind == "multilabel" else np.ones_like(valid) if full else label > 0
     tint = np.where(edge & there, 0.9, np.where(there, 0.22, 0.0)).astype(np.float32)[..., None]

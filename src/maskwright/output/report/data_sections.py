@@ -43,7 +43,7 @@ def figures(audit: AuditFacts) -> Markup:
     if not train.labelled or not train.classes:
         return ""
     test = audit.test if audit.test is not None and audit.test.labelled else None
-    return _per_image(train, test) + _object_sizes(audit) + _companions(train) + _places(train, audit.task.fills)
+    return _per_image(audit, test) + _object_sizes(audit) + _companions(train) + _places(train, audit.task.fills)
 
 
 def _object_sizes(audit: AuditFacts) -> Markup:
@@ -91,7 +91,8 @@ def _median(areas: Sequence[int]) -> Markup:
     return MISSING
 
 
-def _per_image(train: SetFact, test: SetFact | None) -> Markup:
+def _per_image(audit: AuditFacts, test: SetFact | None) -> Markup:
+    train = audit.train
     charts = []
     plain = (
         ("Objects in an item", "objects", train.objects_per_image, test.objects_per_image if test else (), True),
@@ -104,11 +105,11 @@ def _per_image(train: SetFact, test: SetFact | None) -> Markup:
         if second is not None and second.step != bins.step:
             second = None
         charts.append((title, drawn.columns(bins, Axes(title, x, y, whole_x=True), second)))
-    steps = len(train.coverage) or 1
-    cover = drawn.Bins(train.coverage, 0.0, 1 / steps)
-    over = drawn.Bins(test.coverage, 0.0, 1 / steps) if test else None
-    title = "Share of an item that is not background"
-    charts.append((title, drawn.columns(cover, Axes(title, "share of the pixels", y), over)))
+    if audit.task.task.kind != "multiclass" or not _is_object(train.classes[0], audit):
+        step = 1 / max(len(train.coverage), 1)
+        title, cover = "Share of an item that is not background", drawn.Bins(train.coverage, 0.0, step)
+        over = drawn.Bins(test.coverage, 0.0, step) if test else None
+        charts.append((title, drawn.columns(cover, Axes(title, "share of the pixels", y), over)))
     body = "".join(f"<figure><figcaption>{head}</figcaption>{chart}</figure>" for head, chart in charts)
     key = '<p class="caption">Columns: train; outline: test; both as shares of their items.</p>' if test else ""
     return f'<h3>Item by item</h3><div class="charts">{body}</div>{key}'
@@ -267,7 +268,7 @@ def shift(audit: AuditFacts) -> Markup:
     marks = [(f"{found.score:.2f}", found.score, True), ("alike", 0.5, False), ("always told apart", 1.0, False)]
     line = drawn.share_line(marks, "How well train and test are told apart", (0.5, 1.0, "area under the ROC curve"))
     rows = [
-        [name(one.name), name(one.words), f"{one.train:.4g}", f"{one.test:.4g}", score(one.score, 2), bar(one.score)]
+        [name(one.name.replace("_", " ")), name(one.words), f"{one.train:.4g}", f"{one.test:.4g}", score(one.score, 2), bar(2 * one.score - 1)]
         for one in found.drivers
     ]
     columns = [Column("feature"), Column("test images are"), Column("train", True, "median"), Column("test", True)]

@@ -1,0 +1,100 @@
+"""Several sources as one: keys begin with the part's name, items have their part's weight and role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from maskwright.core.grid import Shape
+from maskwright.core.labels import Task
+from maskwright.core.recipe.sources import MergeSource, PlainSource
+from maskwright.data.findings import Finding
+from maskwright.data.sources.base import Label, Source, Valid
+
+Join = Callable[[PlainSource, Path, Task], tuple[Source | None, list[Finding]]]
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Items of several sources."""
+
+    keys: tuple[str, ...]
+    labelled: bool
+    notes: tuple[str, ...]
+    parts: Mapping[str, Source]
+    weights: Mapping[str, float]
+    train_only: frozenset[str]
+    """Names of parts that are never scored."""
+
+    def _part(self, key: str) -> tuple[Source, str]:
+        name, _, inner = key.partition("/")
+        return self.parts[name], inner
+
+    def image_path(self, key: str) -> Path:
+        """Return the image file of an item."""
+        part, inner = self._part(key)
+        return part.image_path(inner)
+
+    def label_path(self, key: str) -> Path | None:
+        """Return the file an item's label comes from; None if it has none."""
+        part, inner = self._part(key)
+        return part.label_path(inner)
+
+    def attributes(self, key: str) -> Mapping[str, str]:
+        """Return what else is known of an item, and the name of its part."""
+        part, inner = self._part(key)
+        return {"part": key.partition("/")[0], **part.attributes(inner)}
+
+    def weight(self, key: str) -> float:
+        """Return the weight of the item's part."""
+        return self.weights[key.partition("/")[0]]
+
+    def scored(self, key: str) -> bool:
+        """Whether an item may be held out and scored."""
+        return key.partition("/")[0] not in self.train_only
+
+    def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item as its part does."""
+        part, inner = self._part(key)
+        return part.read_label(inner, shape, task)
+
+
+def join(block: MergeSource, root: Path, task: Task, join_part: Join) -> tuple[Merged | None, list[Finding]]:
+    """Join each part by itself.
+
+    Args:
+        block: the recipe's block.
+        root: data.root.
+        task: names the classes.
+        join_part: joins a plain source.
+
+    Returns:
+        the source of all parts that could be opened, None if none could; and the findings of all,
+        each beginning with the name of its part.
+    """
+    parts: dict[str, Source] = {}
+    findings: list[Finding] = []
+    notes: list[str] = []
+    for name, inner in block.parts.items():
+        part, found = join_part(inner, root, task)
+        findings += [_of_part(name, finding) for finding in found]
+        if part is not None:
+            parts[name] = part
+            notes += [f"{name}: {note}" for note in part.notes]
+    if not parts:
+        return None, findings
+    merged = Merged(
+        keys=tuple(sorted(f"{name}/{key}" for name, part in parts.items() for key in part.keys)),
+        labelled=all(part.labelled for part in parts.values()),
+        notes=tuple(notes),
+        parts=parts,
+        weights={name: inner.weight for name, inner in block.parts.items()},
+        train_only=frozenset(name for name, inner in block.parts.items() if inner.role == "train_only"),
+    )
+    return merged, findings
+
+
+def _of_part(name: str, finding: Finding) -> Finding:
+    where = f"{name}: {finding.where}" if finding.where else name
+    return replace(finding, where=where, keys=tuple(f"{name}/{key}" for key in finding.keys))
