@@ -23,7 +23,8 @@ from maskwright.data.windows import Layers, cut
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 SIDE, CROP = 1024, 512
-FLOAT_LIMIT = 1 / 45
+FLOAT_LEAST = 45 / 26
+"""45 images of 14 bands a second were asked for where albumentations made 26 (PERFORMANCE.md)."""
 Image = NDArray[Any]
 
 
@@ -109,9 +110,9 @@ def scaled(bands: int, dtype: type) -> tuple[Row, ...]:
         rounds=21,
         least=0.1,
     )
-    limit = FLOAT_LIMIT if bands == 14 else None
+    least = FLOAT_LEAST if bands == 14 else 1.0
     name = f"flip, scale-crop, brightness, blur, dropout; {_named(bands, dtype)}"
-    return (row(name, times, least=1.0, limit=limit, note=f"{1 / times['ours']:.0f} a second"),)
+    return (row(name, times, least=least, note=f"{1 / times['ours']:.0f} a second"),)
 
 
 def _named(bands: int, dtype: type) -> str:

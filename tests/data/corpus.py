@@ -22,7 +22,9 @@ BINARY = Task(kind="binary", classes=("blob",))
 THREE = Task(kind="multiclass", classes=("ground", "blob", "bar"))
 THREE_IGNORE = Task(kind="multiclass", classes=("ground", "blob", "bar"), ignore=255)
 PLANES = Task(kind="multilabel", classes=("blob", "bar"))
-COLOURS = np.array([[96, 110, 84], [196, 90, 70], [70, 120, 200], [220, 210, 90], [150, 60, 190], [30, 160, 150]], np.float32)
+COLOURS = np.array(
+    [[96, 110, 84], [196, 90, 70], [70, 120, 200], [220, 210, 90], [150, 60, 190], [30, 160, 150]], np.float32
+)
 FOLDER = FolderSource(images="images", masks="masks")
 
 

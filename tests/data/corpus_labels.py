@@ -139,10 +139,6 @@ def absent(root: Path) -> Planted:
     return Planted(folder_set(root, classes=2), THREE)
 
 
-def nothing(root: Path) -> Planted:
-    return Planted(folder_set(root, store=lambda label: label * 0))
-
-
 def nearly_nothing(root: Path) -> Planted:
     found = Planted(folder_set(root, count=30, store=lambda label: label * 0))
     save(mask(root), scene(3)[1])
@@ -364,7 +360,7 @@ LABELS: dict[str, tuple[Planter, str]] = {
     "images of two values": (flat_images, "images_like_masks"),
     "no background": (no_background, "background_absent"),
     "a class never drawn": (absent, "class_absent"),
-    "no foreground at all": (nothing, "no_foreground"),
+    "no foreground at all": (lambda root: Planted(folder_set(root, store=lambda label: label * 0)), "no_foreground"),
     "nearly no foreground": (nearly_nothing, "mostly_empty"),
     "labels of images": (constant, "constant_labels"),
     "a mask twice": (same_label, "identical_labels"),

@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
-from maskwright.data.dataset import Preprocess, Sample, TrainSet, TrainSpec, ValidSet, collate, read_item, worker_init
 from maskwright.data.cache import CacheSpec
+from maskwright.data.dataset import Preprocess, Sample, TrainSet, TrainSpec, ValidSet, collate, read_item, worker_init
 from maskwright.data.items import Item, ItemCache
 from maskwright.data.sampling import order
 from maskwright.data.sources.open import open_source
@@ -69,7 +69,10 @@ def test_image_label_and_valid_belong_together(coloured):
 
 
 def test_a_ticket_gives_the_same_sample_in_any_order_and_process(coloured):
-    samples, others = train_set(coloured, augment=AUGMENT), train_set(coloured, augment=AUGMENT, cache=CacheSpec(memory=0))
+    samples, others = (
+        train_set(coloured, augment=AUGMENT),
+        train_set(coloured, augment=AUGMENT, cache=CacheSpec(memory=0)),
+    )
     tickets = [(epoch, index) for epoch in range(2) for index in range(12)]
     forward = {ticket: samples[ticket] for ticket in tickets}
     for ticket in reversed(tickets):

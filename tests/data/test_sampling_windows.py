@@ -171,8 +171,8 @@ def test_classes_are_those_named_or_those_that_suit_the_rule():
     with pytest.raises(InputError) as caught:
         check(Sampling(windows="objects", classes=("cars",)), SCENES, "r.yaml:members.a.sampling")
     assert str(caught.value) == (
-        "r.yaml:members.a.sampling.classes: the task has no class 'cars' (did you mean 'car'?); use one of: background, "
-        "road, car"
+        "r.yaml:members.a.sampling.classes: the task has no class 'cars' (did you mean 'car'?); use one of: "
+        "background, road, car"
     )
 
 

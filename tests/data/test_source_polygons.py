@@ -205,7 +205,7 @@ SAYS = {
     "no_label": ("shapes without a label", "add it, or set label_field"),
     "no_points": ("shapes without [[x, y], ...]", "mend them, or set points_field"),
     "kind": ("shapes that have no area or that we do not draw", "use polygon, rectangle, circle"),
-    "few_points": ("polygons with fewer than 3 vertices", "mend or drop them"),
+    "few_points": ("polygons with fewer than 3 vertices", "mend or drop them, or set vertices: centres"),
     "not_number": ("coordinates that are no numbers", "mend or drop them"),
     "not_finite": ("coordinates that are not finite", "mend or drop them"),
     "far": ("outlines far outside of their image", "check that the labels are of these images"),
@@ -252,7 +252,7 @@ def test_equal_faults_of_several_files_are_one_line(tmp_path):
     _, found = polygons.join(block, tmp_path, SCENES)
     assert [str(finding) for finding in found] == [
         f"{tmp_path}/json: polygons with fewer than 3 vertices: a.json shape 1 (2), b.json shape 1 (2), "
-        "c.json shape 1 (2), d.json shape 1 (2) and 2 more; mend or drop them"
+        "c.json shape 1 (2), d.json shape 1 (2) and 2 more; mend or drop them, or set vertices: centres"
     ]
     assert found[0].keys == tuple("abcdef")
     assert found[0].facts == {"count": 6}

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import look, run, score
+from maskwright.cli.commands import inspect, look, run, score
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
-    "inspect": run.inspect,
+    "inspect": inspect.inspect,
     "split": run.split,
     "train": run.train,
     "predict": run.predict,
@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": run.export,
     "report": run.report,
     "demo": run.demo,
+    "init": inspect.init,
     "score": score.score,
     "recipes": look.recipes,
     "doctor": look.doctor,

@@ -16,6 +16,7 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.blocks import Data
 from maskwright.core.stop import Stop
 from maskwright.data.audit_clues import clue_findings, compare_sets, describers, similar_pairs
+from maskwright.data.audit_colours import explain_colours
 from maskwright.data.audit_images import image_findings, unlike
 from maskwright.data.audit_labels import label_findings
 from maskwright.data.audit_statistics import Statistics
@@ -29,6 +30,9 @@ from maskwright.data.sources.open import join_source, limit_keys, limited
 Joined = tuple[Source | None, Sequence[Finding]]
 """What joins, and every fault of the join."""
 SEVERITIES = ("fault", "suspicion", "note")
+
+SUMMED_UP = ("undeclared_value", "undeclared_colour")
+"""Faults of single masks that are told once for the set."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +203,9 @@ def check(
 def _of_set(view: View) -> Iterator[Finding]:
     """Give everything that is to be said of one set: single items first."""
     for one in view.found:
-        yield from (finding for finding in one.findings if finding.kind != "undeclared_value")
+        yield from (finding for finding in one.findings if finding.kind not in SUMMED_UP)
     yield from explain_values(view)
+    yield from explain_colours(view)
     if view.whole:
         yield from image_findings(view)
         yield from label_findings(view)

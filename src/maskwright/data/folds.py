@@ -232,7 +232,7 @@ def _refuse_parted(rows: Sequence[FoldRow], pairs: Sequence[Alike], folds: Folds
         return
     raise InputError(
         f"{len(apart)} {'pairs' if apart[1:] else 'pair'} of images that show the same split apart: {in_words(apart)}",
-        where=folds.file if folds.kind == "given" else "folds.duplicates",
+        where=str(folds.file) if folds.kind == "given" else "folds.duplicates",
         fix=f"put each pair into one fold, or {LENIENT}" if folds.kind == "given" else "group them, or choose together",
     )
 

@@ -70,19 +70,19 @@ def spread(items: Sequence[Any], most: int) -> list[Any]:
     return [items[round(place)] for place in np.linspace(0, len(items) - 1, most)]
 
 
-def looks_like_mask(paths: Sequence[Path]) -> float:
-    """Return the share of some pictures that look like masks: few values, in flat areas."""
+def looks_like_mask(paths: Sequence[Path], flat: float = FLAT) -> float:
+    """Return the share of some pictures that look like masks: few values, and so many neighbouring pixels equal."""
     votes = []
     for path in spread(paths, PEEKED):
         try:
             image, _ = read_image(path, MOST_PIXELS)
         except MaskwrightError:
             continue
-        votes.append(_flat(image))
+        votes.append(_flat(image, flat))
     return float(np.mean(votes)) if votes else 0.0
 
 
-def _flat(image: NDArray[Any]) -> bool:
+def _flat(image: NDArray[Any], flat: float) -> bool:
     if image.shape[2] > 3 or image.dtype.kind == "f":
         return False
     code = image[:, :, 0].astype(np.int64)
@@ -90,7 +90,7 @@ def _flat(image: NDArray[Any]) -> bool:
         code = code * 256 + image[:, :, band]
     few = len(np.unique(code[:: max(1, code.shape[0] // 128)])) <= (FEW if image.dtype == np.uint8 else 4000)
     same = float((code[:, 1:] == code[:, :-1]).mean()) if code.shape[1] > 1 else 1.0
-    return few and same >= FLAT
+    return few and same >= flat
 
 
 def measure_masks(paths: Sequence[Path]) -> Masks:
@@ -113,7 +113,8 @@ def _take_values(found: Masks, path: Path) -> None:
     found.deep |= raw.dtype.itemsize > 1 and raw.dtype.kind == "u"
     found.read += 1
     found.nodata = nodata if nodata is not None else found.nodata
-    found.counted += bool(len(values) > 2 and values[0] in (0, 1) and len(values) >= 0.9 * (values[-1] - values[0] + 1))
+    low, high = int(values[0]), int(values[-1])
+    found.counted += len(values) > 2 and low in (0, 1) and len(values) >= 0.9 * (high - low + 1)
     for value, count in zip(values.tolist()[:5000], counts.tolist(), strict=False):
         found.values[int(value)] += count
         found.files[int(value)] += 1

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.data.guess_masks import looks_like_mask
+from maskwright.data.guess_masks import FLAT, looks_like_mask
 from maskwright.data.rasters import SUFFIXES
 
 MOST_FILES, MOST_DEPTH = 500_000, 8
@@ -160,9 +160,9 @@ def _leaves(root: Path, path: str, names: tuple[str, ...]) -> list[Folder]:
             Folder(path, pairs[1], "mask", suffix=pairs[2]),
         ]
     files = [root / path / name for name in names]
-    masks = looks_like_mask(files)
-    named = bool(LABEL_WORDS.search(path.rpartition("/")[2]))
-    return [Folder(path, names, "mask" if masks > (0.4 if named else 0.8) else "image")]
+    if LABEL_WORDS.search(path.rpartition("/")[2]):  # small objects leave few equal neighbours
+        return [Folder(path, names, "mask" if looks_like_mask(files, FLAT / 2) > 0.4 else "image")]
+    return [Folder(path, names, "mask" if looks_like_mask(files) > 0.8 else "image")]
 
 
 def _side_by_side(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...], str] | None:

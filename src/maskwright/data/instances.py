@@ -12,6 +12,8 @@ Label = NDArray[np.uint8]
 INSIDE, BORDER = 1, 2
 NONE = 65535
 """Stands for no object while the lowest id around a pixel is looked for."""
+MOST_BOXES = 1 << 20
+"""Maps with larger ids are numbered anew first."""
 
 
 def touching(ids: Ids, width: int) -> Label:
@@ -32,7 +34,7 @@ def touching(ids: Ids, width: int) -> Label:
     highest = cv2.dilate(known, square)
     none = np.array(NONE if known.dtype == np.uint16 else np.inf, known.dtype)
     lowest = cv2.erode(np.where(known == 0, none, known), square)
-    label = (known != 0).astype(np.uint8) * np.uint8(INSIDE)
+    label: Label = (known != 0).astype(np.uint8) * np.uint8(INSIDE)
     label[(highest > 0) & (lowest < highest)] = BORDER
     return label
 
@@ -64,20 +66,17 @@ def levels(ids: Ids, count: int) -> Label:
 
 def _boxes(ids: Ids) -> Iterator[tuple[int, slice, slice]]:
     """Yield each id with the rows and columns it lies in, and one more on each side that the image has."""
-    flat = np.flatnonzero(ids)
-    values = ids.reshape(-1)[flat]
-    order = np.argsort(values, kind="stable")
-    values, flat = values[order], flat[order]
-    starts = np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]])) if len(values) else order
+    from maskwright.data.instance_kernels import find_boxes
+
     height, width = ids.shape
-    rows, columns = flat // width, flat % width
-    if not len(starts):
-        return
-    top, bottom = np.minimum.reduceat(rows, starts), np.maximum.reduceat(rows, starts)
-    left, right = np.minimum.reduceat(columns, starts), np.maximum.reduceat(columns, starts)
-    for place, start in enumerate(starts):
-        yield (
-            int(values[start]),
-            slice(max(int(top[place]) - 1, 0), min(int(bottom[place]) + 2, height)),
-            slice(max(int(left[place]) - 1, 0), min(int(right[place]) + 2, width)),
-        )
+    values, places = None, ids
+    if ids.size and int(ids.max()) > MOST_BOXES:
+        values, places = np.unique(np.concatenate([np.zeros(1, ids.dtype), ids.reshape(-1)]), return_inverse=True)
+        places = places[1:]
+    count = int(places.max()) + 1 if ids.size else 0
+    boxes = np.tile(np.array([height, -1, width, -1]), count)
+    find_boxes(np.ascontiguousarray(places, dtype=np.int64).reshape(-1), width, boxes)
+    for place, (top, bottom, left, right) in enumerate(boxes.reshape(-1, 4).tolist()):
+        if bottom >= 0:
+            rows, columns = slice(max(top - 1, 0), min(bottom + 2, height)), slice(max(left - 1, 0), right + 2)
+            yield place if values is None else int(values[place]), rows, columns

@@ -75,18 +75,20 @@ def _undeclared(pixels: NDArray[np.uint8], size: int, meanings: Mapping[Rgb, Mea
     )
     noisy = float(weights[steps.min(axis=1) <= NEAR].sum() / weights.sum())
     mixed = float(weights[_between(found, known)].sum() / weights.sum())
-    fix = "add it to palette, or map it to ignore"
+    reason, fix = "", "add it to palette, or map it to ignore"
     if noisy >= MOSTLY:
-        what += "; all are close to declared colours, as in a mask that was a JPEG"
-        fix = "save masks without loss, as PNG"
+        reason, fix = (
+            "all are close to declared colours, as in a mask that was a JPEG",
+            "save masks without loss, as PNG",
+        )
     elif mixed >= MOSTLY and len(codes) > 2:
-        what += "; they lie between declared colours, as smoothed (antialiased) or resized edges do"
+        reason = "they lie between declared colours, as smoothed (antialiased) or resized edges do"
         fix = "draw and resize masks with nearest neighbour, without smoothing"
+    what += f"; {reason}" if reason else ""
     top = {",".join(map(str, colour)): int(count) for colour, count in zip(found.tolist(), weights, strict=True)}
     facts: dict[str, Any] = {"colours": top, "distinct": len(codes), "pixels": size, "unknown": len(pixels)}
-    return InputError(
-        what, where=where, fix=fix, kind="undeclared_colour", facts=facts | {"noisy": noisy, "mixed": mixed}
-    )
+    facts |= {"noisy": noisy, "mixed": mixed, "reason": reason}
+    return InputError(what, where=where, fix=fix, kind="undeclared_colour", facts=facts)
 
 
 def _between(found: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:

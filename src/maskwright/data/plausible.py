@@ -136,8 +136,8 @@ def suspicions(
         return found
     shape = form(labelled, task, block, where)
     found += shape
-    if any(finding.kind == "classes_shifted" for finding in shape):
-        return found  # what is hidden cannot be compared with what is shown
+    if any(finding.kind in ("classes_shifted", "run_base") for finding in shape):
+        return found  # what is wrong there shows up in all that follows
     misfit = misfits(labelled, block, where)
     if any(not finding.keys for finding in misfit):
         return found + misfit  # nothing else can be told from masks that lie elsewhere

@@ -143,7 +143,8 @@ def _wrapped(clues: Mapping[str, Clues], block: SourceBlock | None, where: str) 
             f"({edge.sum()} pixels differ from the next line, {inner.sum()} one line further)"
         )
         fix = "look for an offset of one pixel in how the masks were flattened"
-        if isinstance(block, RleCsvSource):
+        late = border in ("left", "top")  # one pixel too far on, as base: 0 puts runs counted from 1
+        if isinstance(block, RleCsvSource) and block.base == (0 if late else 1):
             fix = f"set base: {1 - block.base}"
         facts = {"border": border, "edge": int(edge.sum()), "inner": int(inner.sum()), "items": more}
         return [Finding("run_base", where, what, fix, (), facts)]

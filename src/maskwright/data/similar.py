@@ -30,7 +30,7 @@ DISC = 9
 """Radius of the disc whose centre of gravity fixes a mark's frame."""
 CELLS = 4
 """Marks are spread over 4 x 4 parts of an image."""
-LEAST_CONTRAST = 0.7
+LEAST_CONTRAST = 0.35
 """Grey levels by which a mark stands out, at least."""
 THUMB = 64
 
@@ -116,15 +116,13 @@ def _spread(
     places: NDArray[np.int64], strength: NDArray[np.float32], shape: tuple[int, int], most: int
 ) -> NDArray[np.int64]:
     """Keep the strongest marks of each part of the image; what parts leave over goes to the strongest of all."""
+    from maskwright.data.similar_kernels import spread
+
     order = np.argsort(-strength, kind="stable")
-    if len(order) > most:
-        cell = places[order, 0] * CELLS // shape[0] * CELLS + places[order, 1] * CELLS // shape[1]
-        ranked = np.argsort(cell, kind="stable")
-        sorted_cells = cell[ranked]
-        rank = np.empty(len(order), np.int64)
-        rank[ranked] = np.arange(len(order)) - np.searchsorted(sorted_cells, sorted_cells)
-        order = order[np.argsort(rank >= most // CELLS**2, kind="stable")[:most]]
-    return np.ascontiguousarray(places[order])
+    cells = places[:, 0] * CELLS // shape[0] * CELLS + places[:, 1] * CELLS // shape[1]
+    chosen = np.empty(min(most, len(order)), np.int64)
+    spread(order, cells, CELLS**2, chosen)
+    return places[chosen]
 
 
 @lru_cache(maxsize=1)

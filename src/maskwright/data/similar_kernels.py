@@ -8,14 +8,14 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from maskwright.core.compiled import NUMBERS, helper, kernel, ones
+from maskwright.core.compiled import NUMBERS, NUMBERS_OUT, helper, kernel, ones
 
 Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
-FLOOR = 0.25
+FLOOR = 0.1
 """Variance of details, in grey levels squared, that is taken for noise (docs/explain/leaks.md)."""
 DOUBT = 2.3
 """Standard errors that are taken off a correlation: 99 of 100 are at least that."""
@@ -31,6 +31,32 @@ _TABLE = types.Array(types.int64, 2, "C", readonly=True)
 _TABLE_OUT = types.Array(types.int64, 2, "C")
 _TESTS = types.Array(types.int64, 3, "C", readonly=True)
 _BYTES_OUT = types.Array(types.uint8, 1, "C")
+
+
+@kernel(types.void(NUMBERS, NUMBERS, types.int64, NUMBERS_OUT))
+def spread(order: Numbers, cells: Numbers, count: int, chosen: Numbers) -> None:
+    """Choose marks: of each cell its even share, then the best that are left, whatever their cell.
+
+    Args:
+        order: (N,), marks, the best first.
+        cells: (N,), cell of each mark.
+        count: how many cells there are.
+        chosen: (M,) with M <= N, written.
+    """
+    quota = chosen.size // count
+    taken = np.zeros(count, np.int64)
+    used = np.zeros(order.size, np.bool_)
+    size = 0
+    for turn in range(2):
+        for place in range(order.size):
+            mark = order[place]
+            if size == chosen.size:
+                return
+            if not used[mark] and (turn == 1 or taken[cells[mark]] < quota):
+                chosen[size] = mark
+                used[mark] = True
+                taken[cells[mark]] += 1
+                size += 1
 
 
 @kernel(types.void(_PLANE, _TABLE, types.int64, _TESTS, types.int64, _WORDS_OUT, _BYTES_OUT))
@@ -72,7 +98,8 @@ def write_words(
 
 @helper
 def _apart(words: Words, one: int, other: int) -> int:
-    return ones(words[one, 0] ^ words[other, 0]) + ones(words[one, 1] ^ words[other, 1])
+    apart: int = ones(words[one, 0] ^ words[other, 0]) + ones(words[one, 1] ^ words[other, 1])
+    return apart
 
 
 @kernel(
@@ -92,14 +119,14 @@ def neighbours(
         owners: (N,), the item of each mark.
         split: items from here on are the other set, and pairs join the two; -1: one set, all pairs.
         most_apart: bits that may differ.
-        found: (F, 2), pairs of marks are written here.
+        found: (F, 2), pairs of marks are written here; the first F / 6 marks in order are looked at.
 
     Returns:
-        how many pairs there are, F at most.
+        how many pairs there are.
     """
     count = 0
     total = ranked.size
-    for place in range(total):
+    for place in range(min(total, found.shape[0] // MOST_TAKEN)):
         mark = order[place]
         taken = 0
         for step in range(1, 25):
@@ -108,7 +135,7 @@ def neighbours(
             mate = order[place + step]
             if owners[mark] == owners[mate] or (split >= 0 and (owners[mark] < split) == (owners[mate] < split)):
                 continue
-            if _apart(words, mark, mate) <= most_apart and count < found.shape[0]:
+            if _apart(words, mark, mate) <= most_apart:
                 found[count, 0], found[count, 1] = min(mark, mate), max(mark, mate)
                 count += 1
                 taken += 1
@@ -236,5 +263,6 @@ def likeness(one: Floats, other: Floats, way: NDArray[np.float64], least: float,
             fourth += p * p * q * q
     floor = FLOOR * count  # details of compression alone prove nothing
     found = both / np.sqrt((first + floor) * (second + floor))
-    spread = first * second / max(fourth, 1e-9)  # pixels that carry details: few where one spot is all there is
-    return np.tanh(np.arctanh(min(max(found, -0.9999), 0.9999)) - DOUBT / np.sqrt(max(spread / BLUR, 1.0)))
+    many = first * second / max(fourth, 1e-9)  # pixels that carry details: few where one spot is all there is
+    least_found: float = np.tanh(np.arctanh(min(max(found, -0.9999), 0.9999)) - DOUBT / np.sqrt(max(many / BLUR, 1.0)))
+    return least_found

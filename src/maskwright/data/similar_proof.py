@@ -280,9 +280,9 @@ def prove_wholes(pairs: Numbers, thumbs: Floats, tiny: Floats, found: Reals) -> 
     way, side = np.zeros(6, np.float64), tiny.shape[1]
     for place in range(pairs.shape[0]):
         one, other = tiny[pairs[place, 0]], tiny[pairs[place, 1]]
-        best, which = -np.inf, 0
+        best, which = -1e30, 0
         for turn in range(8):
-            total = np.float32(0.0)
+            total = 0.0
             for row in range(side):
                 for col in range(side):
                     y, x = (col, row) if turn & 4 else (row, col)

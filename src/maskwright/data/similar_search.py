@@ -21,13 +21,15 @@ LEAST_COPY = 0.8
 """Correlation of details from which whole images count as the same (docs/explain/leaks.md)."""
 LEAST_OVERLAP = 0.75
 """The same for a part."""
+ALL_PAIRS = 20_000
+"""Up to so many pairs each is looked at; of larger sets only those that share marks."""
 VOTES = 3
 """Pairs of marks that must be alike, and agree on one shift, before two images are looked at."""
-MOST_MATES = 12
+MOST_MATES = 8
 """Likely mates that are looked at for each image, those with most votes first."""
 APART = 14
 """Bits of 128 in which marks may differ to vote."""
-NEAREST = 6
+NEAREST = 4
 """Thumbnails nearest to each that are looked at."""
 NEAR = 0.75
 """Least correlation of thumbnails, symmetries left out of account."""
@@ -35,6 +37,8 @@ TINY = 16
 WAVES = 6
 """Rows and columns of cosines that thumbnails are compared by."""
 BLOCK = 2048
+MARKS_AT_ONCE = 1 << 18
+"""Marks whose neighbours are sought at once, for the sake of memory."""
 
 
 class Crowd(NamedTuple):
@@ -66,10 +70,18 @@ def search(
     crowd = _gather(found)
     rows = _prove_wholes(_likely_wholes(crowd.thumbs, split), crowd)
     sure = {(one, two) for one, two, _, _ in rows}
-    likely = [pair for pair in _likely_overlaps(crowd, split).tolist() if tuple(pair) not in sure]
-    rows += _prove_overlaps(np.array(likely, np.int64).reshape(-1, 2), crowd)
+    first, second = (len(found), len(found)) if split < 0 else (split, len(found) - split)
+    few = first * second <= ALL_PAIRS
+    likely = _all_pairs(len(found), split) if few else _likely_overlaps(crowd, split)
+    left = [pair for pair in likely.tolist() if tuple(pair) not in sure]
+    rows += _prove_overlaps(np.array(left, np.int64).reshape(-1, 2), crowd)
     rows.sort(key=lambda row: (-round(row[3], 6), row[0], row[1]))
     return [(keys[one], keys[two], how, round(score, 4)) for one, two, how, score in rows]
+
+
+def _all_pairs(count: int, split: int) -> Numbers:
+    pairs = np.stack(np.triu_indices(count, 1), axis=1).astype(np.int64)
+    return pairs if split < 0 else pairs[(pairs[:, 0] < split) & (pairs[:, 1] >= split)]
 
 
 def _gather(found: Sequence[Description]) -> Crowd:
@@ -130,28 +142,44 @@ def _prove_wholes(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, flo
 
 def _likely_overlaps(crowd: Crowd, split: int) -> Numbers:
     """Return pairs of images that share marks which agree on one shift, int64 (P, 2)."""
-    from maskwright.data.similar_kernels import MOST_TAKEN, neighbours
     from maskwright.data.similar_proof import count_votes
 
-    count, total = len(crowd.sizes), len(crowd.words)
+    count, total = len(crowd.sizes), max(len(crowd.words), 1)
+    both = _distinct(_like_marks(crowd, split))
+    alike = np.stack([both // total, both % total], axis=1)
+    items = crowd.owners[alike[:, 0]] * count + crowd.owners[alike[:, 1]]
+    order = np.argsort(items, kind="stable")
+    items = items[order]
+    starts = np.flatnonzero(np.diff(items, prepend=-1))
+    votes = np.zeros(len(starts), np.int64)
+    count_votes(np.ascontiguousarray(alike[order]), np.append(starts, len(items)), crowd.marks, votes)
+    good = votes >= VOTES
+    codes = items[starts[good]]
+    return _best_voted(np.stack([codes // count, codes % count], axis=1), votes[good])
+
+
+def _like_marks(crowd: Crowd, split: int) -> Numbers:
+    """Return pairs of marks that are alike, the first times the number of marks plus the second."""
+    from maskwright.data.similar_kernels import MOST_TAKEN, neighbours
+
+    total = len(crowd.words)
     parts = [np.zeros(0, np.int64)]
-    room = np.empty((MOST_TAKEN * total, 2), np.int64)
+    room = np.empty((MOST_TAKEN * min(total, MARKS_AT_ONCE), 2), np.int64)
     for table in range(4):
         keys = crowd.words[:, table % 2]
         keys = np.ascontiguousarray(keys if table < 2 else (keys << np.uint64(32)) | (keys >> np.uint64(32)))
         order = np.argsort(keys, kind="stable")
-        size = neighbours(keys[order], order, crowd.words, crowd.owners, split, APART, room)
-        parts.append(room[:size, 0] * total + room[:size, 1])
-    both = np.unique(np.concatenate(parts))  # in the order of the first item, not yet of the second
-    alike = np.stack([both // max(total, 1), both % max(total, 1)], axis=1)
-    items = crowd.owners[alike[:, 0]] * count + crowd.owners[alike[:, 1]]
-    order = np.argsort(items, kind="stable")
-    codes, starts = np.unique(items[order], return_index=True)
-    starts = np.append(starts, len(order)).astype(np.int64)
-    votes = np.zeros(len(codes), np.int64)
-    count_votes(np.ascontiguousarray(alike[order]), starts, crowd.marks, votes)
-    good = votes >= VOTES
-    return _best_voted(np.stack([codes[good] // count, codes[good] % count], axis=1), votes[good])
+        keys = keys[order]
+        for start in range(0, total, MARKS_AT_ONCE):
+            size = neighbours(keys[start:], order[start:], crowd.words, crowd.owners, split, APART, room)
+            parts.append(room[:size, 0] * total + room[:size, 1])
+    return np.concatenate(parts)
+
+
+def _distinct(numbers: Numbers) -> Numbers:
+    """Return sorted numbers once each; numpy's unique takes 20 times as long for millions."""
+    ordered = np.sort(numbers)
+    return ordered[np.diff(ordered, prepend=-1) > 0]
 
 
 def _best_voted(pairs: Numbers, votes: Numbers) -> Numbers:

@@ -117,9 +117,9 @@ def with_planes(
     """
     label = layers.label
     if label.ndim == 2:
-        label = on_plane(np.ascontiguousarray(label))
+        label = on_plane(for_cv2(label))
     else:
-        label = np.stack([on_plane(np.ascontiguousarray(plane)) for plane in label])
+        label = np.stack([on_plane(for_cv2(plane)) for plane in label])
     if inside and layers.valid.all():
         return Layers(image, label, np.ones(image.shape[:2], bool))
     valid = on_plane(np.ascontiguousarray(layers.valid).view(np.uint8))
@@ -134,9 +134,9 @@ def by_bands(function: Callable[[Pixels], Any], image: Pixels) -> Pixels:
 
 
 def for_cv2(image: Pixels) -> Pixels:
-    """Return an image as OpenCV takes it: a window cut from a larger one as it is, anything turned copied."""
-    fits = image.strides[1:] == (image.shape[2] * image.itemsize, image.itemsize) and image.strides[0] > 0
-    return image if fits else np.ascontiguousarray(image)
+    """Return an image (H, W, B) or plane (H, W) as OpenCV takes it: a window as it is, anything turned copied."""
+    row = image[0]
+    return image if row.flags.c_contiguous and image.strides[0] >= row.nbytes else np.ascontiguousarray(image)
 
 
 def to_planes(image: Pixels) -> list[Pixels]:

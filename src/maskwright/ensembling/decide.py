@@ -16,7 +16,7 @@ from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
 from maskwright.ensembling.clean import Cleaning
 from maskwright.ensembling.cleaning import prove
-from maskwright.ensembling.evidence import Choice, Evidence
+from maskwright.ensembling.evidence import Choice, ClassEvidence, Evidence, MemberScore, Score
 from maskwright.ensembling.honest import Chooser, Gain, Procedure, Setting, compare, count_items
 from maskwright.ensembling.oof import Item, OutOfFold
 from maskwright.ensembling.record import NOTHING_TUNED, gather
@@ -102,16 +102,29 @@ def undecided(members: Sequence[str], task: Task, block: blocks.Decision, recipe
     """
     rule = resolve_rule(task, block.thresholds)
     edge = edge_of(block.threshold)
+    edges = () if rule == "argmax" else (edge,) * task.planes
+    nothing: dict[str, Score] = dict.fromkeys(("iou", "dice", "precision", "recall"))
     return Decision(
         metric=block.metric,
         rule=rule,
         shares=dict.fromkeys(members, 1),
-        edges=() if rule == "argmax" else (edge,) * task.planes,
+        edges=edges,
         kept_weights=False,
         kept_thresholds=False,
         fixed_edge=edge,
         recipe=recipe,
-        evidence=Evidence(honest=None, optimistic=None, default=None, items=0, pixels=0),
+        evidence=Evidence(
+            honest=None,
+            optimistic=None,
+            default=None,
+            items=0,
+            pixels=0,
+            members=tuple(
+                MemberScore(name=name, fixed=None, tuned_honest=None, tuned_optimistic=None, edges=edges)
+                for name in members
+            ),
+            classes=tuple(ClassEvidence(name=name, support=0, **nothing) for name in task.plane_names),
+        ),
     )
 
 

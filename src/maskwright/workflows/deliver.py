@@ -249,7 +249,7 @@ def tell(session: Session) -> None:
         if evidence.items
         else f"out-of-fold {metric}: none, since every item was trained on (folds.kind: all)"
     )
-    for member in evidence.members:
+    for member in evidence.members if evidence.items else ():
         say(f"  member {member.name}: {number(member.fixed)}")
     for held in read_held_out(session):
         say(f"{held.split} {metric}: {number(held.decided)} on {held.items} items that no fold saw")

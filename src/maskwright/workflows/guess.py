@@ -87,7 +87,14 @@ def propose(guess: Guess, root: str, made_by: str) -> Proposal:
         root: data.root as it is to be written.
         made_by: the command, for the recipe's head.
     """
-    parts = [_head(guess, root, made_by), _task(guess), _data(guess, root), _folds(guess), _members(guess), _output(guess)]
+    parts = [
+        _head(guess, root, made_by),
+        _task(guess),
+        _data(guess, root),
+        _folds(guess),
+        _members(guess),
+        _output(guess),
+    ]
     text = "\n".join(parts) + "\n"
     plain = YAML(typ="safe", pure=True).load(text)
     return Proposal(build(plain, where="the guessed recipe"), text, guess.said)
@@ -97,8 +104,9 @@ def _head(guess: Guess, root: str, made_by: str) -> str:
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     name = re.sub(r"[^A-Za-z0-9_.-]+", "_", guess.root.resolve().name).lstrip("_.-")[:60] or "my_masks"
     lines = [
-        f"# Guessed by {made_by} on {today} from {_printable(root)}. Look at each line that says 'guessed', mend it, then",
-        "#   maskwright inspect THIS.yaml --augment   # every fault, and pictures of labels and of what a model will see",
+        f"# Guessed by {made_by} on {today} from {_printable(root)}.",
+        "# Look at each line that says 'guessed', mend it, then",
+        "#   maskwright inspect THIS.yaml --augment   # every fault, and pictures of what a model will see",
         "#   maskwright run THIS.yaml",
         "# What was guessed, and from what:",
     ]
@@ -109,9 +117,14 @@ def _head(guess: Guess, root: str, made_by: str) -> str:
 
 def _task(guess: Guess) -> str:
     task = guess.task
-    lines = ["task:", f"  kind: {task['kind']}   # guessed; binary, multiclass (one class a pixel) or multilabel (overlapping)"]
+    lines = [
+        "task:",
+        f"  kind: {task['kind']}   # guessed; binary, multiclass (one class a pixel) or multilabel (overlapping)",
+    ]
     unnamed = all(re.fullmatch(r"class_\d+|foreground|object", name) for name in task["classes"])
-    lines += _wrapped("  classes: ", task["classes"], "   # guessed: give them their names" if unnamed else "   # guessed")
+    lines += _wrapped(
+        "  classes: ", task["classes"], "   # guessed: give them their names" if unnamed else "   # guessed"
+    )
     if "ignore" in task:
         lines.append(f"  ignore: {task['ignore']}   # guessed: pixels of this value do not count")
     elif task["kind"] == "multiclass" and unnamed and "colours" not in task:
@@ -126,7 +139,8 @@ def _data(guess: Guess, root: str) -> str:
     lines = ["data:", f"  root: {flow(root)}"]
     lines += _block("train", guess.train)
     for other in guess.others:
-        lines.append(f"  # the same labels may be read by train: {flow(other)}")
+        lines.append("  # the same labels may be read by train:")
+        lines += textwrap.wrap(flow(other), WIDTH - 8, initial_indent="  #   ", subsequent_indent="  #     ")
     if guess.test is not None:
         lines += _block("test", guess.test)
     else:
@@ -151,7 +165,9 @@ def _folds(guess: Guess) -> str:
         lines.append("# if keys begin with the name of a patient, place or sequence, keep its items together:")
         lines.append(f"# folds: {flow(doubt)}")
     elif guess.folds["kind"] != "grouped":
-        lines.append("# items of one patient, place or sequence must share a fold: {kind: grouped, group: REGEX} on the key")
+        lines.append(
+            "# items of one patient, place or sequence must share a fold: {kind: grouped, group: REGEX} on the key"
+        )
     return "\n".join(lines)
 
 
@@ -163,7 +179,8 @@ def _members(guess: Guess) -> str:
     text = re.sub(r"crop: \d+", f"crop: {guess.crop}", re.sub(r"batch_size: \d+", f"batch_size: {batch}", text))
     window = "whole" if guess.whole else str(max(512, guess.crop))
     text = re.sub(r"window: (\d+|whole)", f"window: {window}", text)
-    return f"# The member of starter_{guess.task['kind']}; images are {guess.sizes[0]} x {guess.sizes[1]} (height x width, median)\n{text.rstrip()}"
+    size = f"{guess.sizes[0]} x {guess.sizes[1]} pixels (height x width, median)"
+    return f"# The member of starter_{guess.task['kind']}; images have {size}\n{text.rstrip()}"
 
 
 def _output(guess: Guess) -> str:

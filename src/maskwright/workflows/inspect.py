@@ -181,9 +181,9 @@ def _chosen(session: Session, source: Source, facts: AuditFacts) -> Iterator[tup
                 named.setdefault(key, KINDS[finding.kind].says if finding.kind in KINDS else finding.what)
     for key in list(named)[: LOOKS["suspicious"]]:
         yield "suspicious", key, named[key]
-    front = foreground(session.recipe.task)
+    front, add = foreground(session.recipe.task), max if session.recipe.task.kind == "multilabel" else sum
     shares = {
-        record.key: sum(record.pixels[kind] for kind in front) / record.valid
+        record.key: add([record.pixels[kind] for kind in front]) / record.valid
         for record in _records(session)
         if record.pixels and record.valid
     }

@@ -59,6 +59,8 @@ class Session:
         source, findings = self.joined[name]
         refuse(findings)
         assert source is not None, f"{name}: nothing was opened, and nothing was found"
+        if name == "train" and not source.labelled:
+            raise InputError("the items have no labels", where="data.train", fix="name labels, or give it as data.test")
         return source
 
     @cached_property

@@ -172,11 +172,7 @@ def _first_weights(session: Session, name: str) -> dict[str, Any]:
     weights = session.recipe.members[name].model.weights
     if weights is None or not weights.endswith(".safetensors"):
         return {}
-    path = session.recipe_dir / weights
-    if not path.is_file():  # a finished run needs it no more
-        known = session.run.recorded(f"train/{name}/fold0").get("weights_file")
-        return {} if known is None else {"weights_file": known}
-    return {"weights_file": session.files.of_one(path, f"weights of {name}")}
+    return {"weights_file": session.files.of_one(session.recipe_dir / weights, f"weights of {name}")}
 
 
 def best_by(session: Session, name: str) -> str:

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.core.errors import InputError
+from maskwright.core.files import read_json
 from maskwright.core.labels import looks_background
 from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.load import recipe_hash
 from maskwright.core.runs import RunFolder, Split
 from maskwright.core.version import __version__
+from maskwright.data.findings import KINDS
 from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow
 from maskwright.data.items import read_item
@@ -25,6 +27,7 @@ from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.items import ItemRow, read_items
 from maskwright.ensembling.thresholds import edge_value
 from maskwright.output.report import facts as told
+from maskwright.output.report.data_facts import AuditFacts, read_audit
 from maskwright.output.report.page import build_report
 from maskwright.output.report.pictures import make_case
 from maskwright.workflows.deliver import Target, label_of, read_held_out, targets
@@ -66,8 +69,16 @@ def write_report(session: Session, block: ReportOutput) -> None:
         confusion=np.array(evidence.confusion, np.int64) if evidence.confusion else None,
         warnings=_warnings(session),
         made=_provenance(session),
+        audit=_audit(session),
     )
     build_report(page, session.run.report)
+
+
+def _audit(session: Session) -> AuditFacts | None:
+    """Return what inspect found, if its file is there."""
+    if not session.run.audit.exists():
+        return None
+    return read_audit(read_json(session.run.audit), {kind: known.says for kind, known in KINDS.items()})
 
 
 def _nan(score: float | None) -> float:
@@ -94,6 +105,7 @@ def _data(print_: Fingerprint, session: Session) -> told.DataFacts:
     task = session.recipe.task
     sizes = Counter((item.height, item.width) for item in print_.items)
     names = task.plane_names if task.kind == "multilabel" else task.value_names
+    found = () if session.run.audit.exists() else print_.notes  # else the audit's findings say the same
     present = [sum(item.pixels[index] > 0 for item in print_.items) for index in range(len(names))]
     return told.DataFacts(
         items=len(print_.items),
@@ -108,7 +120,7 @@ def _data(print_: Fingerprint, session: Session) -> told.DataFacts:
         pixels=sum(item.height * item.width for item in print_.items),
         mean=print_.mean,
         std=print_.std,
-        notes=tuple(_portable(note, session) for note in (*session.train_source.notes, *print_.notes)),
+        notes=tuple(_portable(note, session) for note in (*session.train_source.notes, *found)),
     )
 
 
@@ -180,7 +192,7 @@ def _decision(session: Session, decision: Decision) -> told.DecisionFacts:
             )
     choices = tuple(
         told.Choice(
-            {"weights": "blend weights", "thresholds": "thresholds"}[choice.what],
+            {"weights": "blend weights"}.get(choice.what, choice.what),
             choice.outcome,
             choice.kept,
             choice.honest_gain,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,23 +22,34 @@ if TYPE_CHECKING:
     from maskwright.workflows.session import Session
 
 FORMATS = ("folder", "coco", "rle-csv", "polygons")
+RecipeOrNone = Annotated[
+    str | None, typer.Argument(metavar="[RECIPE]", help="YAML file, run folder, or packaged recipe.")
+]
+AuditOut = Annotated[
+    Path | None, typer.Option("--out", help="Run folder that gets audit.json and audit.html [default: runs/<name>].")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print audit.json's content, and nothing else.")]
+Augment = Annotated[bool, typer.Option("--augment", help="Draw what the members will see, too.")]
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The options that stand in for a recipe."""
+
+    form: Annotated[str | None, typer.Option("--format", help=f"Without a recipe: {', '.join(FORMATS)}.")] = None
+    images: Annotated[Path | None, typer.Option("--images", help="Without a recipe: the folder of images.")] = None
+    labels: Annotated[Path | None, typer.Option("--labels", help="Without a recipe: folder or file of labels.")] = None
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Without a recipe: how many classes.")] = None
 
 
 def inspect(
-    recipe: Annotated[
-        str | None, typer.Argument(metavar="[RECIPE]", help="YAML file, run folder, or packaged recipe.")
-    ] = None,
+    recipe: RecipeOrNone = None,
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Run folder that gets audit.json and audit.html [default: runs/<name>].")
-    ] = None,
+    out: AuditOut = None,
     quick: Quick = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print audit.json's content, and nothing else.")] = False,
-    augment: Annotated[bool, typer.Option("--augment", help="Draw what the members will see, too.")] = False,
-    form: Annotated[str | None, typer.Option("--format", help="Without a recipe: folder, coco, rle-csv, polygons.")] = None,
-    images: Annotated[Path | None, typer.Option("--images", help="Without a recipe: the folder of images.")] = None,
-    labels: Annotated[Path | None, typer.Option("--labels", help="Without a recipe: folder or file of labels.")] = None,
-    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Without a recipe: how many classes.")] = None,
+    as_json: AsJson = False,
+    augment: Augment = False,
+    **bare: Any,
 ) -> None:
     """Audit the data set: every fault, suspicion and note in one run, as table, audit.json and audit.html.
 
@@ -52,7 +65,7 @@ def inspect(
     from maskwright.workflows import inspect as look
 
     reporter: Reporter = Silent() if as_json else Console()
-    session, proposal = _opened(recipe, overrides, (form, images, labels, classes), (out, quick), reporter)
+    session, proposal = _opened(recipe, overrides, Bare(**bare), (out, quick), reporter)
     keep = out is not None or not (as_json or proposal is not None)
     if augment and not keep:
         raise InputError("pictures need a folder", where="--augment", fix="give --out DIR")
@@ -77,6 +90,16 @@ def inspect(
         raise typer.Exit(2)
 
 
+def _spelt_out() -> Signature:
+    """Return inspect's parameters with those of Bare one by one, as the command line reads them."""
+    given = signature(inspect, eval_str=True).parameters.values()
+    named = [one for one in given if one.kind is not Parameter.VAR_KEYWORD]
+    return Signature([*named, *signature(Bare, eval_str=True).parameters.values()])
+
+
+inspect.__signature__ = _spelt_out()  # type: ignore[attr-defined]
+
+
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that holds images and labels.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Recipe to write.")] = Path("recipe.yaml"),
@@ -91,14 +114,13 @@ def init(
     proposal = write(folder, out)
     for line in proposal.said:
         say(f"guessed: {line}")
-    say(f"{out}: a {proposal.recipe.task.kind} recipe of {len(proposal.recipe.task.classes)} classes; look at the lines")
-    say(f"marked 'guessed', then: maskwright inspect {out} --augment")
+    say(f"wrote {out}: mend the lines marked 'guessed', then: maskwright inspect {out} --augment")
 
 
 def _opened(
     recipe: str | None,
     overrides: list[str] | None,
-    bare: tuple[str | None, Path | None, Path | None, int | None],
+    bare: Bare,
     folder: tuple[Path | None, bool],
     reporter: Reporter,
 ) -> tuple[Session, Proposal | None]:
@@ -106,22 +128,20 @@ def _opened(
     from maskwright.core.errors import InputError, unknown
     from maskwright.workflows.session import open_session
 
-    form, images, labels, classes = bare
     out, quick = folder
-    given = [value for value in bare if value is not None]
-    if recipe is not None and not given:
+    if recipe is not None and bare == Bare():
         return open_session(recipe, overrides or [], reporter, out=out, quick=quick), None
     if recipe is not None:
         fix = "give a recipe, or --format, --images and --labels"
         raise InputError("a recipe and --format, --images, --labels or --classes", where="command line", fix=fix)
-    if form is None or images is None or labels is None:
+    if bare.form is None or bare.images is None or bare.labels is None:
         fix = "give RECIPE, or all of --format, --images and --labels (or see maskwright init)"
         raise InputError("nothing to inspect", where="command line", fix=fix)
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS, "--format")
+    if bare.form not in FORMATS:
+        raise unknown("format", bare.form, FORMATS, "--format")
     from maskwright.workflows.guess import session_without_recipe
 
-    return session_without_recipe(form, images, labels, classes, reporter, out)
+    return session_without_recipe(bare.form, bare.images, bare.labels, bare.classes, reporter, out)
 
 
 def _json(found: Inspected, proposal: Proposal | None) -> str:
@@ -189,5 +209,7 @@ def _tables(facts: AuditFacts) -> None:
             heading = facts.words.get(kind, kind.replace("_", " "))
             table.add_row(Text(f"{heading} ({len(found)})" if len(found) > 1 else heading, style=style), "", "")
             for finding in found:
-                table.add_row(Text(f"  {finding.where}", style="dim"), Text(finding.what), Text(finding.fix, style="green"))
+                table.add_row(
+                    Text(f"  {finding.where}", style="dim"), Text(finding.what), Text(finding.fix, style="green")
+                )
         console.print(table)

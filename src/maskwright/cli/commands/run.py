@@ -44,37 +44,6 @@ def run(
     run_until(_open(recipe, overrides, out, quick, redo), until)
 
 
-def inspect(
-    recipe: RecipeArgument,
-    overrides: Overrides = None,
-    out: Out = None,
-    quick: Quick = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print faults and fingerprint as JSON.")] = False,
-) -> None:
-    """Audit the labelled set: every fault in one run, or its fingerprint.
-
-    Example: maskwright inspect examples/nuclei.yaml data.root=PATH
-    """
-    import json
-
-    from maskwright.cli.console import say
-    from maskwright.core.errors import DataError
-    from maskwright.core.progress import Silent
-    from maskwright.workflows.run import run_stages
-
-    session = _open(recipe, overrides, out, quick)
-    if not as_json:
-        run_stages(session, ["inspect"])
-        return
-    session.reporter = Silent()
-    try:
-        run_stages(session, ["inspect"])
-    except DataError as error:
-        say(json.dumps({"faults": error.faults}, indent=1, ensure_ascii=False))
-        raise typer.Exit(error.exit_code) from None
-    say(json.dumps({"faults": [], "fingerprint": session.fingerprint().to_plain()}, indent=1, ensure_ascii=False))
-
-
 def split(
     recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False, redo: Redo = False
 ) -> None:

@@ -25,6 +25,7 @@ from maskwright.data.sources.vector import (
     class_code,
     files_below,
     leads_inside,
+    legible,
     note_rest,
     plain_fields,
     reach,
@@ -72,7 +73,7 @@ def _lists(given: Any, path: Path) -> dict[str, list[Any]]:
         what = f"no COCO file: a list or a value, not an object ({type(given).__name__})"
         raise InputError(what, where=path, fix=fix, kind="bad_label_file")
     if "images" not in given:
-        listed = ", ".join(f"'{str(name)[:40]}'" for name in list(given)[:6]) or "nothing"
+        listed = ", ".join(f"'{legible(name):.40}'" for name in list(given)[:6]) or "nothing"
         if "shapes" in given or "points" in str(given.get("annotations"))[:400]:
             fix = "this looks like polygons of one image; set format: polygons"
         raise InputError(f"no COCO file: it holds {listed}, not images", where=path, fix=fix, kind="bad_label_file")
@@ -186,7 +187,7 @@ class _File:
             if not isinstance(entry, Mapping) or not is_id(entry.get("id")):
                 self.note("category_entry", f"entry {place + 1}")
                 continue
-            number, name = entry["id"], str(entry.get("name", entry["id"]))
+            number, name = entry["id"], legible(str(entry.get("name", entry["id"])))
             if self.names.get(number, name) != name:
                 self.note("category_id_twice", f"id {number} ('{self.names[number]}' and '{name}')")
             self.names.setdefault(number, name)
@@ -200,7 +201,8 @@ class _File:
                 self.note("annotation_entry", f"entry {place + 1}")
                 continue
             number, image, category = entry.get("id"), entry.get("image_id"), entry.get("category_id")
-            seen.update([number] if is_id(number) else [])
+            if is_id(number):
+                seen[number] += 1
             if not is_id(image) or image not in self.key_of:
                 self.note("no_image", f"{named(entry)} (image_id {image!r:.20})")
             elif not is_id(category) or category not in self.names:

@@ -133,7 +133,7 @@ def _list_both(block: FolderSource, images: Path, masks: Path, root: Path) -> tu
     found = list_images(images, root, pictures, labels if together else None, None if together else masks)
     other = list_images(masks, root, labels, pictures if together else None, None if together else images)
     if together:  # what is no image, and faulty links, were seen twice
-        other.notes = [note for note in other.notes if note not in found.notes]
+        other.notes = []
         other.faults = [fault for fault in other.faults if fault not in found.faults]
     return found, other
 

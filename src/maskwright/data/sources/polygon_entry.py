@@ -8,6 +8,7 @@ from typing import Any
 
 from maskwright.core.recipe.sources import PolygonsSource
 from maskwright.data.shapes import FARTHEST, circle
+from maskwright.data.sources.vector import legible
 
 Ring = list[float]
 """x and y in turn."""
@@ -60,7 +61,7 @@ def read_shape(entry: Any, block: PolygonsSource) -> tuple[str, list[Ring]]:
     for ring in rings:
         if len(ring) < 2 * least:
             raise BadShapeError("few_points", len(ring) // 2)
-    return str(label), rings
+    return legible(str(label)), rings
 
 
 def _how(entry: Mapping[str, Any]) -> Callable[[Ring], Ring]:

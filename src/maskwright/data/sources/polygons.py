@@ -23,6 +23,7 @@ from maskwright.data.sources.vector import (
     class_code,
     files_below,
     leads_inside,
+    legible,
     note_rest,
     plain_fields,
     reach,
@@ -236,7 +237,7 @@ def _entries(given: Any, name: str | None, path: Path) -> list[Any]:
         raise InputError(what, where=path, fix=fix, kind="bad_label_file")
     names = [name] if name is not None else [each for each in LISTS if each in given]
     if not names or names[0] not in given:
-        listed = ", ".join(f"'{str(each)[:40]}'" for each in list(given)[:6]) or "nothing"
+        listed = ", ".join(f"'{legible(each):.40}'" for each in list(given)[:6]) or "nothing"
         wanted = f"'{name}'" if name is not None else " or ".join(f"'{each}'" for each in LISTS)
         raise InputError(f"no {wanted} in it, it holds {listed}", where=path, fix=fix, kind="bad_label_file")
     if not isinstance(given[names[0]], list):
@@ -265,7 +266,9 @@ FAULTS: dict[str, Fault] = {
     "no_label": Fault("bad_annotation", "shapes without a label", "add it, or set label_field"),
     "no_points": Fault("bad_annotation", "shapes without [[x, y], ...]", "mend them, or set points_field"),
     "kind": Fault("bad_annotation", "shapes that have no area or that we do not draw", f"use {', '.join(DRAWN)}"),
-    "few_points": Fault("bad_annotation", "polygons with fewer than 3 vertices", "mend or drop them"),
+    "few_points": Fault(
+        "bad_annotation", "polygons with fewer than 3 vertices", "mend or drop them, or set vertices: centres"
+    ),
     "not_number": Fault("bad_annotation", "coordinates that are no numbers", "mend or drop them"),
     "not_finite": Fault("bad_annotation", "coordinates that are not finite", "mend or drop them"),
     "far": Fault("bad_annotation", "outlines far outside of their image", "check that the labels are of these images"),

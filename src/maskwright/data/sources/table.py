@@ -121,7 +121,7 @@ class _Rows:
         first = self._lines.setdefault(key, line)
         if first != line:
             what = f"a second row of '{key}', the first is line {first}"
-            self._fault("row_twice", line, what, "keep one; an image has one mask", key)
+            self._fault("row_twice", line, what, "keep one, an image has one mask", key)
             return
         masks = {}
         for setting, plane in self.planes.items():

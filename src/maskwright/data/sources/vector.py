@@ -63,7 +63,7 @@ class Tally:
         self.files.setdefault(sort, {})[where] = None
         shown = self.examples.setdefault(sort, [])
         if len(shown) < SHOWN:
-            shown.append((where, example))
+            shown.append((where, legible(example)))
         if key:
             self.keys.setdefault(sort, {})[key] = None
 
@@ -141,12 +141,18 @@ def leads_inside(path: Path, *folders: Path) -> bool:
     return path.exists() and any(path.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
+def legible(text: str) -> str:
+    """Return a text from a file so that it can be printed: control characters and half characters are spelt out."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+
+
 def plain_fields(entry: Mapping[str, Any], without: Sequence[str]) -> dict[str, str]:
     """Return the plain values of a JSON object as text; nested ones, nulls and those in `without` are left out."""
     found = {}
     for name, value in entry.items():
         if name not in without and isinstance(value, str | int | float):
-            found[name] = str(value).lower() if isinstance(value, bool) else str(value)
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            found[legible(name)] = legible(text)
     return found
 
 
@@ -228,7 +234,7 @@ def unknown_classes(
     if not unmapped:
         return []
     proposal = {**(categories or {}), **_propose(list(unmapped), known, task)}
-    listed = [f"'{name}' ({count} annotations)" for name, count in unmapped.items()]
+    listed = [f"'{name:.60}' ({count} annotations)" for name, count in unmapped.items()]
     more = f" and {len(listed) - MOST_NAMES} more" if len(listed) > MOST_NAMES else ""
     pairs = [f"{_yaml(name)}: {_yaml(target)}" for name, target in proposal.items()]
     shown = ", ".join(pairs[:MOST_NAMES]) + (", ..." if len(pairs) > MOST_NAMES else "")

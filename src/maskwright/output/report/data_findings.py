@@ -61,8 +61,8 @@ def tiles(title: str, one: SetFact) -> Markup:
 def _size_range(one: SetFact) -> Markup:
     if not one.sizes:
         return "–"
-    heights, widths = [row[0] for row in one.sizes], [row[1] for row in one.sizes]
-    small, large = (min(heights), min(widths)), (max(heights), max(widths))
+    ranked = sorted((row[0] * row[1], row[0], row[1]) for row in one.sizes)
+    (_, *small), (_, *large) = ranked[0], ranked[-1]
     first = f"{small[0]} × {small[1]}"
     return first if small == large else f"{first} … {large[0]} × {large[1]}"
 

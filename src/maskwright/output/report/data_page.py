@@ -72,13 +72,3 @@ def _legend(audit: AuditFacts) -> Markup:
     pairs = zip(audit.task.fills[-task.planes :], task.plane_names, strict=True)
     classes = "".join(f"<li>{named(fill, label)}</li>" for fill, label in pairs)
     return f'<div class="keys"><ul class="legend">{classes}</ul></div>'
-
-
-def digest(audit: AuditFacts) -> Markup:
-    """Return what the run report tells of the audit, below its own data section: findings and figures, no pictures."""
-    body = ""
-    if any(one.findings for one in audit.sets.values()):
-        body += data_findings.findings(audit)
-    if audit.shift is not None:
-        body += f"<h3>Train and test</h3>{data_sections.shift(audit)}"
-    return body + data_sections.figures(audit)

@@ -39,6 +39,7 @@ def label_pictures(
         return shrink(base, side), None
     full = task.kind == "multiclass" and not looks_background(task.classes[0])
     over = overlay(base, label[..., ::step, ::step], task, 0.65 if full else 0.5)
+    over[~valid] = base[~valid]
     return shrink(base, side), shrink(hatched(over, valid), side)
 
 
@@ -52,7 +53,8 @@ def seen_picture(picture: Rgb, label: NDArray[np.uint8], valid: NDArray[np.bool_
         edge[:, shifted:] |= (planes[:, :, shifted:] != planes[:, :, :-shifted]).any(axis=0)
     painted = colour(label, task)
     full = task.kind == "multiclass" and not looks_background(task.classes[0])
-    there = label.any(axis=0) if task.kind == "multilabel" else np.ones_like(valid) if full else label > 0
+    there = label.any(axis=0) if task.kind == "multilabel" else valid.copy() if full else label > 0
+    there &= valid
     tint = np.where(edge & there, 0.9, np.where(there, 0.22, 0.0)).astype(np.float32)[..., None]
     mixed = ((1 - tint) * picture + tint * painted).round().astype(np.uint8)
     return hatched(mixed, valid)

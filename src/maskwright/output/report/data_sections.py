@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from maskwright.output.report import data_charts as drawn
+from maskwright.output.report import sections
 from maskwright.output.report.charts import Axes
 from maskwright.output.report.data_facts import Album, AuditFacts, ClassFact, Look, SetFact, Twins
-from maskwright.output.report.facts import Rgb
+from maskwright.output.report.data_findings import findings
+from maskwright.output.report.facts import ReportFacts, Rgb
 from maskwright.output.report.markup import (
     MISSING,
     Column,
@@ -35,6 +37,19 @@ def classes(audit: AuditFacts) -> Markup:
         return '<p class="empty">There are no labels that could be counted.</p>'
     test = audit.test if audit.test is not None and audit.test.labelled else None
     return _class_table(audit, test) + figures(audit)
+
+
+def of_report(facts: ReportFacts) -> Markup:
+    """Return the run report's section on the data: its own tables, then the audit's findings and figures."""
+    body = sections.data(facts)
+    audit = facts.audit
+    if audit is None:
+        return body
+    if any(one.findings for one in audit.sets.values()):
+        body += findings(audit)
+    if audit.shift is not None:
+        body += f"<h3>Train and test</h3>{shift(audit)}"
+    return body + figures(audit)
 
 
 def figures(audit: AuditFacts) -> Markup:
@@ -268,7 +283,14 @@ def shift(audit: AuditFacts) -> Markup:
     marks = [(f"{found.score:.2f}", found.score, True), ("alike", 0.5, False), ("always told apart", 1.0, False)]
     line = drawn.share_line(marks, "How well train and test are told apart", (0.5, 1.0, "area under the ROC curve"))
     rows = [
-        [name(one.name.replace("_", " ")), name(one.words), f"{one.train:.4g}", f"{one.test:.4g}", score(one.score, 2), bar(2 * one.score - 1)]
+        [
+            name(one.name.replace("_", " ")),
+            name(one.words),
+            f"{one.train:.4g}",
+            f"{one.test:.4g}",
+            score(one.score, 2),
+            bar(2 * one.score - 1),
+        ]
         for one in found.drivers
     ]
     columns = [Column("feature"), Column("test images are"), Column("train", True, "median"), Column("test", True)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
+
+if TYPE_CHECKING:
+    from maskwright.output.report.data_facts import AuditFacts
 
 Rgb = NDArray[np.uint8]
 """A picture, uint8 (H, W, 3)."""
@@ -239,3 +243,5 @@ class ReportFacts:
     warnings: tuple[str, ...] = ()
     """Things a reader must know before trusting the numbers, e.g. --quick."""
     made: Provenance = field(default_factory=Provenance)
+    audit: AuditFacts | None = None
+    """audit.json, if there is one."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from maskwright.core.files import write_text
-from maskwright.output.report import evidence, sections
+from maskwright.output.report import data_sections, evidence, sections
 from maskwright.output.report.facts import ReportFacts
 from maskwright.output.report.markup import Markup, text
 
@@ -84,7 +84,7 @@ SECTIONS = {
     "cases": ("Cases", evidence.cases),
     "decision": ("Decision", evidence.decision),
     "training": ("Training", evidence.training),
-    "data": ("Data", sections.data),
+    "data": ("Data", data_sections.of_report),
     "recipe": ("Recipe", sections.recipe),
 }
 """Key (anchor) -> title and builder, in the order of the page."""

@@ -246,7 +246,11 @@ def _folds(facts: ReportFacts) -> Markup:
     columns += [Column(metric, True)] if scored else []
     rows = []
     for row in facts.folds:
-        cells = [{-1: "hold-out", -2: "training alone"}.get(row.fold, str(row.fold)), count(row.items), count(row.groups)]
+        cells = [
+            {-1: "hold-out", -2: "training alone"}.get(row.fold, str(row.fold)),
+            count(row.items),
+            count(row.groups),
+        ]
         part = math.nan if row.foreground is None else row.foreground
         cells += [share(part), bar(part)] if shared else []
         rows.append(cells + ([score(row.score)] if scored else []))
