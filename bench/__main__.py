@@ -32,7 +32,7 @@ def cells(row: Row) -> tuple[str, ...]:
     wanted = [] if row.target is None else [f"{row.target:g}x"]
     wanted += [] if row.limit is None else [duration(row.limit)]
     goals = [f"<= {' and '.join(wanted)}"] if wanted else []
-    goals += [] if row.least is None else [f">= {row.least:g}x peers"]
+    goals += [] if row.least is None else [f">= {row.least:.3g}x peers"]
     target = f"{', '.join(goals)} {'met' if row.met else 'MISSED'}" if goals else "-"
     gains = ", ".join(f"{name} {gain:.3g}x" for name, gain in row.gains.items())
     note = f"({row.note})" if row.note else ""

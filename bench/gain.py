@@ -16,10 +16,10 @@ import json
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -43,14 +43,15 @@ class Variant:
     """What differs from row to row."""
 
     augment: Any
-    sampling: Mapping[str, Any] | None = None
+    rare: Literal["", "paste", "crops"] = ""
+    """paste: copy-paste of the rare classes; crops: half of the windows around them."""
 
 
 VARIANTS = {
     "none": Variant([]),
     "strong": Variant(["strong"]),
-    "strong + copy_paste": Variant(["strong", {"copy_paste": {"p": 0.5}}]),
-    "strong + balanced": Variant(["strong"], {"windows": "balanced", "p": 0.5}),
+    "strong + copy_paste": Variant(["strong"], "paste"),
+    "strong + balanced": Variant(["strong"], "crops"),
 }
 
 
@@ -65,10 +66,12 @@ def main() -> None:
     options = parser.parse_args()
     folder = options.out / options.set
     classes = shrink(options.set, options.path, folder / "data")
+    rare = rarest(folder / "data", classes)
+    print(f"rare: {', '.join(rare)}")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in VARIANTS}
     for seed in range(options.seeds):
         for name, variant in VARIANTS.items():
-            recipe = make_recipe(options.set, classes, variant, options.steps, seed)
+            recipe = make_recipe(options.set, (classes, rare), variant, options.steps, seed)
             run = folder / f"{name.replace(' ', '')}-{seed}"
             found[name].append(measure(recipe, run, folder / "data"))
             print(f"{name:24} seed {seed}: IoU {found[name][-1][0]:.4f}, rare {found[name][-1][1]:.4f}", flush=True)
@@ -104,24 +107,38 @@ def shrink(name: str, path: Path, folder: Path) -> tuple[str, ...]:
     return classes
 
 
-def make_recipe(name: str, classes: Sequence[str], variant: Variant, steps: int, seed: int) -> dict[str, Any]:
-    """Return one row's recipe."""
+def rarest(folder: Path, classes: Sequence[str]) -> list[str]:
+    """Return the classes with the fewest pixels among those that occur."""
+    counts = np.zeros(256, np.int64)
+    for path in sorted((folder / "masks").rglob("*.png")):
+        counts += np.bincount(np.array(Image.open(path)).reshape(-1), minlength=256)
+    there = [index for index in range(len(classes)) if counts[index]]
+    return [classes[index] for index in sorted(there, key=lambda index: counts[index])[:RARE]]
+
+
+def make_recipe(
+    name: str, named: tuple[Sequence[str], Sequence[str]], variant: Variant, steps: int, seed: int
+) -> dict[str, Any]:
+    """Return one row's recipe; `named` are all classes, and the rare ones."""
+    classes, rare = named
     member: dict[str, Any] = {
-        "model": {"architecture": "unet", "encoder": "resnet18", "options": {"decoder_channels": [64, 48, 32, 24, 16]}},
+        "model": {"architecture": "unet", "encoder": "tu-resnet10t", "options": {"decoder_channels": [64, 48, 32, 24, 16]}},
         "augment": variant.augment,
         "optimizer": {"lr": 2e-3},
         "train": {
             "epochs": 10,
             "steps_per_epoch": max(1, steps // 10),
             "batch_size": 8,
-            "crop": 128,
+            "crop": 96,
             "ema": 0.98,
             "validate_every": 10,
         },
         "predict": {"window": "whole"},
     }
-    if variant.sampling is not None:
-        member["sampling"] = dict(variant.sampling)
+    if variant.rare == "paste":
+        member["augment"] = [*variant.augment, {"copy_paste": {"p": 0.5, "classes": list(rare)}}]
+    if variant.rare == "crops":
+        member["sampling"] = {"windows": "balanced", "p": 0.5, "classes": list(rare)}
     grouped = {"kind": "grouped", "group": "^([^_]+)_"} if name == "camvid" else {"kind": "stratified"}
     return {
         "version": 1,

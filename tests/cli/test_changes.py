@@ -138,7 +138,8 @@ def test_faults_as_json(cli, tmp_path, folder_set, write_recipe):
     (tmp_path / "set" / "images" / "s5.png").write_bytes(b"")
     code, out, _ = cli("inspect", write_recipe(folder_set), "--json")
     assert code == 2
-    assert len(json.loads(out)["faults"]) == 1
+    found = json.loads(out)["sets"]["train"]["findings"]
+    assert [one["kind"] for one in found if one["severity"] == "fault"] == ["empty_file"]
     assert not (tmp_path / "runs").exists()
 
 

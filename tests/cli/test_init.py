@@ -212,3 +212,26 @@ def test_links_out_of_the_folder_and_odd_names_are_passed_over(guessed, place, t
     recipe, out = guessed()
     assert recipe["data"]["train"]["masks"] == "masks"
     assert "secret" not in out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000,
+        '{"images": [{"id": [1], "file_name": ".."}, 7, {"file_name": "\\u0000"}], "annotations": [3, {"category_id": {}}]}',
+        '{"images": [{"id": 1, "file_name": "s0.png"}], "annotations": [{"category_id": 1, "segmentation": 5}],'
+        ' "categories": [{"id": 1, "name": null}, {"id": 1, "name": "a"}]}',
+        '{"shapes": [{"label": "a", "points": "b"}, [], 5]}',
+        "\x00\x01",
+    ],
+)
+def test_hostile_label_files_are_no_labels_and_no_bug(cli, place, text):
+    place()
+    for name in ("labels.json", "labels.csv", "classes.txt", "json/s0.json", "json/s1.json"):
+        (place.root / name).parent.mkdir(exist_ok=True)
+        (place.root / name).write_text(text)
+    (place.root / "more.csv").write_text("ImageId,EncodedPixels\n../s0,1 2\n/etc/passwd,3 4\n")
+    (place.root / "paths.csv").write_text("image,mask\n../../a.png,/etc/passwd.png\n")
+    code, _, err = cli("init", "set")
+    assert code == 2
+    assert err.startswith("error: set: images in images (8), but no labels for them")

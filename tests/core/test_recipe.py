@@ -51,7 +51,8 @@ def test_misspelt_key_is_refused_with_the_nearest_name():
         ),
         (
             "data.train.masks=null",
-            "r.yaml: data.train.masks is missing; name the folder of masks, or take unlabelled images out of data.train",
+            "r.yaml: data.train.masks is missing; name the folder of masks, "
+            "or take unlabelled images out of data.train",
         ),
         (
             "data.train.values={3: 7}",

@@ -357,10 +357,10 @@ def test_keys_that_differ_in_case_alone(tmp_path):
 
 def test_names_that_no_terminal_can_show_are_spelt_out(tmp_path):
     odd = "\ud800\x1b[31m"
-    listed = [*images("a"), {"id": 9, "file_name": f"{odd}.png"}]
+    listed = [*images("a"), {"id": 9, "file_name": f"{odd}.jpg"}]
     block = coco_set(tmp_path, [note(odd, 1, None)], listed, known=[{"id": 1, "name": odd}])
     assert lines(block, tmp_path) == [
-        "coco.json: file names that lead out of the data folder: '\\ud800\\x1b[31m.png'; use names below images",
+        "coco.json: file names that lead out of the data folder: '\\ud800\\x1b[31m.jpg'; use names below images",
         "coco.json: annotations without a segmentation: id \\ud800\\x1b[31m of 'a'; "
         "add it, or set missing_outline: skip or box",
         "coco.json: categories that are no class of the task: '\\ud800\\x1b[31m' (1 annotations); "

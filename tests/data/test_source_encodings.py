@@ -220,7 +220,8 @@ def test_the_layout_of_planes_is_guessed_and_said(tmp_path, layout):
     label, valid = source.read_label("b", SHAPE, PLANES)
     assert np.argwhere(label)[:, :2].tolist() == [[0, 0]] * 8 + [[1, 1]] * 8
     assert valid.all()
-    assert source.label_path("a").is_file()
+    assert source.label_path("a") == source.label_paths("a")[0]
+    assert [path.is_file() for path in source.label_paths("a")] == [True, True]
     assert source.attributes("a") == {}
 
 

@@ -131,7 +131,8 @@ def test_one_mask_for_two_images_is_suspected(tmp_path):
 def test_a_header_without_the_columns_and_files_that_are_no_table(tmp_path):
     write(tmp_path, "photo,masks\nphotos/a.jpg,labels/a.png\n")
     assert faults_of(BLOCK, tmp_path) == [
-        f"{tmp_path}/t.csv:1: no column 'image', the header holds 'photo', 'masks'; set image_column, or mend the header",
+        f"{tmp_path}/t.csv:1: no column 'image', the header holds 'photo', 'masks'; "
+        "set image_column, or mend the header",
         f"{tmp_path}/t.csv:1: no column 'mask' (did you mean 'masks'?), the header holds 'photo', 'masks'; "
         "set mask_column, or mend the header",
     ]

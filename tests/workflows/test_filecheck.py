@@ -30,6 +30,9 @@ class Files(Defaults):
     def label_path(self, key):
         return self.root / "labels.csv"
 
+    def label_paths(self, key):
+        return (self.label_path(key),)
+
     def read_label(self, key, shape, task):
         raise AssertionError
 

@@ -30,7 +30,6 @@ from maskwright.data.sources.open import join_source, limit_keys, limited
 Joined = tuple[Source | None, Sequence[Finding]]
 """What joins, and every fault of the join."""
 SEVERITIES = ("fault", "suspicion", "note")
-
 SUMMED_UP = ("undeclared_value", "undeclared_colour")
 """Faults of single masks that are told once for the set."""
 

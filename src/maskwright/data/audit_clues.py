@@ -84,6 +84,8 @@ def clue_findings(view: View, pairs: Pairs) -> Iterator[Finding]:
         keys = tuple(dict.fromkeys(key for pair in pairs for key in pair[:2]))
         yield view.of_set("near_duplicate", what, fix, keys, {"pairs": [list(pair) for pair in pairs]})
     block = view.data.train if view.training else view.data.test
+    if view.training:
+        yield from plausible.check_recipe(view.task, view.data, view.fingerprint.bands)
     yield from plausible.suspicions(_noted(view, "clues"), view.task, block, view.where)
 
 

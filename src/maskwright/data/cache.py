@@ -61,10 +61,9 @@ class CacheSpec:
         """
         assert self.folder is not None, "nothing is kept on disk"
         state = hashlib.blake2b(f"{self.salt}\n{key}\n".encode(), digest_size=16)
-        for path in (source.image_path(key), source.label_path(key)):
-            if path is not None:
-                seen = path.stat()
-                state.update(f"{path.name}\n{seen.st_size} {seen.st_mtime_ns}\n".encode())
+        for path in (source.image_path(key), *source.label_paths(key)):
+            seen = path.stat()
+            state.update(f"{path.name}\n{seen.st_size} {seen.st_mtime_ns}\n".encode())
         return self.folder / f"{state.hexdigest()}{ENDING}"
 
 

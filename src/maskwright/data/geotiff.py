@@ -97,7 +97,7 @@ def _bits(dataset: Any) -> int:
 
 def _white_is_0(dataset: Any) -> bool:
     """Whether grey values are stored as a negative (MINISWHITE), which GDAL does not undo."""
-    return dataset.count == 1 and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    return bool(dataset.count == 1 and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES")
 
 
 def header(dataset: Any) -> Header:

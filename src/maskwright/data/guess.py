@@ -55,6 +55,7 @@ def guess_folder(root: Path) -> Guess:
     Raises:
         InputError: there are no images, or no labels that could be told.
     """
+    files.forget()
     tree = survey(root)
     images = [folder for folder in tree.folders if folder.look == "image"]
     if not images:
@@ -81,6 +82,7 @@ def guess_labels(form: str, images: Path, labels: Path, classes: int | None = No
     Raises:
         InputError: a path is absent, or the labels are not of that format.
     """
+    files.forget()
     for path in (images, labels):
         if not path.exists():
             raise InputError("no such file or folder", where=path, fix="check --images and --labels")

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -74,6 +75,7 @@ class Polygons:
     classes: tuple[str, ...]
 
 
+@lru_cache(maxsize=16)
 def read_rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Return the columns and the first rows of a CSV file; nothing if it is none."""
     csv.field_size_limit(1 << 28)
@@ -159,23 +161,27 @@ def read_json(path: Path) -> Any:
         return None
 
 
+@lru_cache(maxsize=64)
 def coco_file(root: Path, path: str) -> Coco | None:
     """Say whether a JSON file is COCO with masks."""
     held = read_json(root / path)
     if not isinstance(held, Mapping) or not all(isinstance(held.get(name), list) for name in ("images", "annotations")):
         return None
     names = [row.get("file_name") for row in held["images"] if isinstance(row, Mapping)]
-    used = Counter(row.get("category_id") for row in held["annotations"] if isinstance(row, Mapping))
+    used = Counter(str(row.get("category_id")) for row in held["annotations"] if isinstance(row, Mapping))
     outlined = any(isinstance(row, Mapping) and row.get("segmentation") for row in held["annotations"][:2000])
     categories = [row for row in held.get("categories") or [] if isinstance(row, Mapping)]
-    rows = sorted((row for row in categories if used[row.get("id")]), key=lambda row: str(row.get("id")).rjust(12))
+    rows = sorted((row for row in categories if used[str(row.get("id"))]), key=lambda row: str(row.get("id")).rjust(12))
     classes = tuple(dict.fromkeys(str(row.get("name")) for row in rows))
-    if not outlined or not classes:
+    if not outlined or not 1 <= len(classes) <= MOST_CLASSES:
         return None
-    return Coco(path, tuple(str(name) for name in names if name), classes, len(held["annotations"]))
+    return Coco(
+        path, tuple(name for name in names if isinstance(name, str) and name), classes, len(held["annotations"])
+    )
 
 
-def polygons_folder(root: Path, path: str, names: Sequence[str]) -> Polygons | None:
+@lru_cache(maxsize=64)
+def polygons_folder(root: Path, path: str, names: tuple[str, ...]) -> Polygons | None:
     """Say whether a folder holds one JSON file of outlines for each image."""
     classes: Counter[str] = Counter()
     fields: tuple[str, str, str] | None = None
@@ -215,7 +221,8 @@ def class_lists(
                 named = {_colour(row, by_letter): row[by_letter["name"]] for row in rows}
             except ValueError:
                 continue
-            return named, list(named.values())
+            if len(set(named.values())) == len(rows):
+                return named, list(named.values())
     for path in texts:
         if CLASS_LIST.search(PurePosixPath(path).stem):
             try:
@@ -271,6 +278,12 @@ def overlaps(root: Path, images: str, coco: Coco) -> tuple[float, float]:
                     met += 1
                     nested += bool(common[a, b] > 0.9 * small)
     return shared / max(covered, 1), nested / max(met, 1)
+
+
+def forget() -> None:
+    """Drop what was read of files, which may have changed."""
+    for call in (read_rows, coco_file, polygons_folder):
+        call.cache_clear()
 
 
 CLASS_COLUMN = re.compile(r"(?i)class|label|categor|type|structure|organ")

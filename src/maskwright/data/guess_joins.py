@@ -192,7 +192,10 @@ def by_coco(root: Path, images: Folder, path: str) -> Labels | None:
     if len(held.classes) == 1:
         task: dict[str, Any] = {"kind": "binary", "classes": list(held.classes)}
     else:
-        shared, nested = files.overlaps(root, images.path, held)
+        try:
+            shared, nested = files.overlaps(root, images.path, held)
+        except MaskwrightError:  # what is wrong with the file, the audit says
+            shared, nested = 0.0, 1.0
         several = shared > files.OVERLAPS and nested < files.NESTED
         task = {"kind": "multilabel" if several else "multiclass", "classes": list(held.classes)}
         what = "classes overlap, so multilabel" if several else "objects lie on objects or apart, so multiclass"
@@ -207,7 +210,7 @@ def by_coco(root: Path, images: Folder, path: str) -> Labels | None:
     return Labels(images.path, train, task, tuple(joined), len(joined) / len(images.keys), split, tuple(said))
 
 
-def by_polygons(root: Path, images: Folder, path: str, names: Sequence[str]) -> Labels | None:
+def by_polygons(root: Path, images: Folder, path: str, names: tuple[str, ...]) -> Labels | None:
     """Join a folder of images with a folder of one JSON file each; None if they hold no outlines."""
     held = files.polygons_folder(root, path, names)
     if held is None:

@@ -13,9 +13,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.data.guess_masks import FLAT, looks_like_mask
+from maskwright.data.guess_masks import FLAT, PEEKED, looks_like_mask, spread
 from maskwright.data.rasters import SUFFIXES
 
+MANY_FOLDERS = 200
+"""From so many folders on, one picture of each is looked at."""
 MOST_FILES, MOST_DEPTH = 500_000, 8
 """A folder with more is no data set that could be guessed."""
 LABEL_WORDS = re.compile(
@@ -47,7 +49,7 @@ class Folder:
 
     def key(self, name: str) -> str:
         """Return the key of a file: its path without extension, prefix and suffix."""
-        stem = unicodedata.normalize("NFC", str(PurePosixPath(name).with_suffix("")))
+        stem = unicodedata.normalize("NFC", name.removesuffix(PurePosixPath(name).suffix))
         folder, slash, last = stem.rpartition("/")
         return f"{folder}{slash}{last.removeprefix(self.prefix).removesuffix(self.suffix)}"
 
@@ -101,8 +103,9 @@ def survey(root: Path) -> Tree:
     for name in files:
         folder, _, last = name.rpartition("/")
         by_folder[folder or "."].append(last)
+    peeks = PEEKED if len(by_folder) <= MANY_FOLDERS else 1
     leaves = [
-        leaf for path, names in sorted(by_folder.items()) for leaf in _leaves(root, path, _of(names, SUFFIXES)) if leaf
+        leaf for path, names in sorted(by_folder.items()) for leaf in _leaves(root, path, _of(names, SUFFIXES), peeks)
     ]
     jsons = {path: _of(names, (".json",)) for path, names in by_folder.items()}
     return Tree(
@@ -149,7 +152,7 @@ def _path(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
 
 
-def _leaves(root: Path, path: str, names: tuple[str, ...]) -> list[Folder]:
+def _leaves(root: Path, path: str, names: tuple[str, ...], peeks: int) -> list[Folder]:
     """Tell what the pictures of one folder are; images and masks side by side become two."""
     if not names:
         return []
@@ -159,7 +162,7 @@ def _leaves(root: Path, path: str, names: tuple[str, ...]) -> list[Folder]:
             Folder(path, pairs[0], "image"),
             Folder(path, pairs[1], "mask", suffix=pairs[2]),
         ]
-    files = [root / path / name for name in names]
+    files = spread([root / path / name for name in names], peeks)
     if LABEL_WORDS.search(path.rpartition("/")[2]):  # small objects leave few equal neighbours
         return [Folder(path, names, "mask" if looks_like_mask(files, FLAT / 2) > 0.4 else "image")]
     return [Folder(path, names, "mask" if looks_like_mask(files) > 0.8 else "image")]
@@ -185,9 +188,13 @@ def _side_by_side(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, .
 
 def _joined(leaves: list[Folder]) -> list[Folder]:
     """Put folders together that lie below one folder of nothing but their sort, unless it names splits."""
+    sorts: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for leaf in leaves:
+        for parent in PurePosixPath(leaf.path).parents:
+            sorts[str(parent)].add((leaf.look, leaf.split))
     tops: dict[str, list[Folder]] = defaultdict(list)
     for leaf in leaves:
-        tops[_top(leaf, leaves)].append(leaf)
+        tops[_top(leaf, sorts)].append(leaf)
     found = []
     for top, inside in sorted(tops.items()):
         if len(inside) == 1 or len({leaf.look for leaf in inside}) > 1:
@@ -200,14 +207,11 @@ def _joined(leaves: list[Folder]) -> list[Folder]:
     return found
 
 
-def _top(leaf: Folder, leaves: list[Folder]) -> str:
+def _top(leaf: Folder, sorts: Mapping[str, set[tuple[str, str]]]) -> str:
     """Return the highest folder above a leaf that holds pictures of its sort and of its split only."""
     top = leaf.path
     for parent in PurePosixPath(leaf.path).parents:
-        if str(parent) == ".":
-            break
-        inside = [other for other in leaves if PurePosixPath(other.path).is_relative_to(parent)]
-        if any(other.look != leaf.look or split_of(other.path) != split_of(leaf.path) for other in inside):
+        if str(parent) == "." or len(sorts[str(parent)]) > 1:
             break
         top = str(parent)
     return top

@@ -22,7 +22,7 @@ def name_colours(
         out: one byte a pixel, written.
         other: written for a colour that is not known.
     """
-    last, value, unknown = -1, other, 0
+    last, value, unknown = np.int64(-1), other, 0
     for pixel in range(out.size):
         code = (np.int64(rgb[3 * pixel]) << 16) | (np.int64(rgb[3 * pixel + 1]) << 8) | np.int64(rgb[3 * pixel + 2])
         if code != last:

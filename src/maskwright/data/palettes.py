@@ -15,7 +15,8 @@ Rgb = tuple[int, int, int]
 Meaning = tuple[str, int]
 """Name of a class and its id, or ignore and IGNORE."""
 NEAR = 12
-"""Largest step in one channel that a lossy copy of a flat colour makes; measured on JPEG of quality 90, 2026-11-21."""
+"""Largest step in one channel that counts as noise. Of CamVid's masks in colours, saved as JPEG of quality 75 to 95,
+99 % of the changed pixels are within it, of masks resized with smoothing 36 to 88 % (measured 2026-11-21)."""
 BETWEEN = 10.0
 """Distance from the line between two colours, in steps of 0..255, within which a colour may be a mix of them."""
 MOSTLY = 0.9
@@ -77,10 +78,8 @@ def _undeclared(pixels: NDArray[np.uint8], size: int, meanings: Mapping[Rgb, Mea
     mixed = float(weights[_between(found, known)].sum() / weights.sum())
     reason, fix = "", "add it to palette, or map it to ignore"
     if noisy >= MOSTLY:
-        reason, fix = (
-            "all are close to declared colours, as in a mask that was a JPEG",
-            "save masks without loss, as PNG",
-        )
+        reason = "all are close to declared colours, as in a mask that was a JPEG"
+        fix = "save masks without loss, as PNG"
     elif mixed >= MOSTLY and len(codes) > 2:
         reason = "they lie between declared colours, as smoothed (antialiased) or resized edges do"
         fix = "draw and resize masks with nearest neighbour, without smoothing"

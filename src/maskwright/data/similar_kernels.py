@@ -14,6 +14,7 @@ Floats = NDArray[np.float32]
 Words = NDArray[np.uint64]
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
+Reals = NDArray[np.float64]
 
 FLOOR = 0.1
 """Variance of details, in grey levels squared, that is taken for noise (docs/explain/leaks.md)."""
@@ -25,6 +26,7 @@ BLUR = 4.0
 """Neighbouring pixels of a thumbnail that tell the same."""
 _PLANE = types.Array(types.float32, 2, "C", readonly=True)
 _PLANE_OUT = types.Array(types.float32, 2, "C")
+_WAY = types.Array(types.float64, 1, "C", readonly=True)
 _WORDS = types.Array(types.uint64, 2, "C", readonly=True)
 _WORDS_OUT = types.Array(types.uint64, 2, "C")
 _TABLE = types.Array(types.int64, 2, "C", readonly=True)
@@ -184,8 +186,56 @@ def match(words: Words, starts: Numbers, one: int, other: int, most_apart: int, 
     return count
 
 
-@kernel(types.float64(_PLANE, _PLANE, types.Array(types.float64, 1, "C", readonly=True), types.float64, _PLANE_OUT))
-def likeness(one: Floats, other: Floats, way: NDArray[np.float64], least: float, room: Floats) -> float:
+@kernel(types.int64(_PLANE, _PLANE, _WAY, _PLANE_OUT))
+def lay_over(one: Floats, other: Floats, way: Reals, room: Floats) -> int:
+    """Bring one thumbnail into the frame of another, and add both up over rectangles.
+
+    Args:
+        one: (S, S).
+        other: (S, S).
+        way: as for likeness.
+        room: (4 (S + 1), S + 1): sums of one, sums of other, pixels in common, and the other itself (nan: outside).
+
+    Returns:
+        how many pixels they have in common.
+    """
+    side = one.shape[0]
+    step = side + 1
+    room[::step] = 0
+    room[:, 0] = 0
+    count = 0
+    for row in range(side):
+        sum_one = sum_other = sum_count = np.float32(0.0)
+        for col in range(side):
+            y = way[0] * row + way[1] * col + way[2]
+            x = way[3] * row + way[4] * col + way[5]
+            value = np.float32(np.nan)
+            if -0.5 <= y <= side - 0.5 and -0.5 <= x <= side - 0.5:
+                y, x = min(max(y, 0.0), side - 1.001), min(max(x, 0.0), side - 1.001)
+                top, left = int(y), int(x)
+                dy, dx = np.float32(y - top), np.float32(x - left)
+                upper = other[top, left] + (other[top, left + 1] - other[top, left]) * dx
+                lower = other[top + 1, left] + (other[top + 1, left + 1] - other[top + 1, left]) * dx
+                value = upper + (lower - upper) * dy
+                sum_one += one[row, col]
+                sum_other += value
+                sum_count += np.float32(1.0)
+                count += 1
+            room[3 * step + row + 1, col + 1] = value
+            room[row + 1, col + 1] = room[row, col + 1] + sum_one
+            room[step + row + 1, col + 1] = room[step + row, col + 1] + sum_other
+            room[2 * step + row + 1, col + 1] = room[2 * step + row, col + 1] + sum_count
+    return count
+
+
+@helper
+def _within(room: Floats, top: int, bottom: int, left: int, right: int) -> float:
+    """Return the sum over a rectangle, rows counted from the first of its block."""
+    return room[bottom, right] - room[top, right] - room[bottom, left] + room[top, left]
+
+
+@kernel(types.float64(_PLANE, _PLANE, _WAY, types.float64, _PLANE_OUT))
+def likeness(one: Floats, other: Floats, way: Reals, least: float, room: Floats) -> float:
     """Correlate the details of two thumbnails where they overlap.
 
     Details are what is left of brightness after the mean of the 9 x 9 pixels around is taken off; it is
@@ -204,34 +254,7 @@ def likeness(one: Floats, other: Floats, way: NDArray[np.float64], least: float,
     """
     side = one.shape[0]
     step = side + 1
-    for line in range(4 * step):
-        room[line, 0] = 0
-    for block in range(4):
-        for col in range(step):
-            room[block * step, col] = 0
-    # Block 3 holds the other image in the frame of the first (nan: outside); 0..2 are sums over rectangles.
-    count = 0
-    for row in range(side):
-        run_one = run_other = run_count = np.float32(0.0)
-        for col in range(side):
-            y = way[0] * row + way[1] * col + way[2]
-            x = way[3] * row + way[4] * col + way[5]
-            value = np.float32(np.nan)
-            if -0.5 <= y <= side - 0.5 and -0.5 <= x <= side - 0.5:
-                y, x = min(max(y, 0.0), side - 1.001), min(max(x, 0.0), side - 1.001)
-                top, left = int(y), int(x)
-                dy, dx = np.float32(y - top), np.float32(x - left)
-                upper = other[top, left] + (other[top, left + 1] - other[top, left]) * dx
-                lower = other[top + 1, left] + (other[top + 1, left + 1] - other[top + 1, left]) * dx
-                value = upper + (lower - upper) * dy
-                run_one += one[row, col]
-                run_other += value
-                run_count += np.float32(1.0)
-                count += 1
-            room[3 * step + row + 1, col + 1] = value
-            room[row + 1, col + 1] = room[row, col + 1] + run_one
-            room[step + row + 1, col + 1] = room[step + row, col + 1] + run_other
-            room[2 * step + row + 1, col + 1] = room[2 * step + row, col + 1] + run_count
+    count = lay_over(one, other, way, room)
     if count < least * side * side:
         return -2.0
     both = first = second = fourth = 0.0
@@ -239,24 +262,12 @@ def likeness(one: Floats, other: Floats, way: NDArray[np.float64], least: float,
         top, bottom = max(row - 4, 0), min(row + 5, side)
         for col in range(side):
             value = room[3 * step + row + 1, col + 1]
-            if np.isnan(value):  # outside the other
+            if np.isnan(value):
                 continue
             left, right = max(col - 4, 0), min(col + 5, side)
-            around = (
-                room[2 * step + bottom, right]
-                - room[2 * step + top, right]
-                - room[2 * step + bottom, left]
-                + room[2 * step + top, left]
-            )
-            mean_one = room[bottom, right] - room[top, right] - room[bottom, left] + room[top, left]
-            mean_other = (
-                room[step + bottom, right]
-                - room[step + top, right]
-                - room[step + bottom, left]
-                + room[step + top, left]
-            )
-            p = one[row, col] - mean_one / around
-            q = value - mean_other / around
+            around = _within(room, 2 * step + top, 2 * step + bottom, left, right)
+            p = one[row, col] - _within(room, top, bottom, left, right) / around
+            q = value - _within(room, step + top, step + bottom, left, right) / around
             both += p * q
             first += p * p
             second += q * q

@@ -116,10 +116,7 @@ def with_planes(
         inside: nothing comes in from outside, so that where all is valid, all stays so.
     """
     label = layers.label
-    if label.ndim == 2:
-        label = on_plane(for_cv2(label))
-    else:
-        label = np.stack([on_plane(for_cv2(plane)) for plane in label])
+    label = on_plane(for_cv2(label)) if label.ndim == 2 else np.stack([on_plane(for_cv2(plane)) for plane in label])
     if inside and layers.valid.all():
         return Layers(image, label, np.ones(image.shape[:2], bool))
     valid = on_plane(np.ascontiguousarray(layers.valid).view(np.uint8))

@@ -44,13 +44,13 @@ class FileCheck:
             InputError, StorageError: a file cannot be read.
         """
         images = {key: source.image_path(key) for key in source.keys}
-        labels = {key: source.label_path(key) for key in source.keys}
-        self._read({*images.values(), *(path for path in labels.values() if path is not None)})
+        labels = {key: source.label_paths(key) for key in source.keys}
+        self._read({*images.values(), *(path for paths in labels.values() for path in paths)})
         rows = []
         for key in source.keys:
-            label = labels[key]
-            seen = None if label is None else self._now[self._name(label)][2]
-            rows.append([key, images[key].name, self._now[self._name(images[key])][2], seen])
+            seen = [self._now[self._name(path)][2] for path in labels[key]]
+            label = seen if len(seen) > 1 else next(iter(seen), None)
+            rows.append([key, images[key].name, self._now[self._name(images[key])][2], label])
         return digest(rows)
 
     def of_one(self, path: Path, name: str) -> str:

@@ -78,7 +78,7 @@ class GroupBy(Block):
     @model_validator(mode="after")
     def _one_way(self) -> GroupBy:
         if sum(value is not None for value in (self.key, self.column, self.field, self.folder)) != 1:
-            raise ValueError("give exactly one of key, column, field and folder")
+            raise ValueError("give exactly one of key, column, field, folder")
         return self
 
 

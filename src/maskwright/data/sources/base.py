@@ -38,6 +38,9 @@ class Source(Protocol):
     def label_path(self, key: str) -> Path | None:
         """Return the file an item's label comes from; None if it has none."""
 
+    def label_paths(self, key: str) -> tuple[Path, ...]:
+        """Return all files an item's label comes from, e.g. one for each class."""
+
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item, by name: columns of a table, fields of a JSON file."""
 
@@ -65,6 +68,16 @@ class Source(Protocol):
 
 class Defaults:
     """What most sources answer: nothing else is known, all items weigh alike, and all are scored."""
+
+    def label_path(self, key: str) -> Path | None:
+        """Return the file an item's label comes from; None if it has none."""
+        del key
+        return None
+
+    def label_paths(self, key: str) -> tuple[Path, ...]:
+        """Return all files an item's label comes from."""
+        path = self.label_path(key)
+        return () if path is None else (path,)
 
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item."""
@@ -111,6 +124,10 @@ class Limited:
     def label_path(self, key: str) -> Path | None:
         """Return the file an item's label comes from; None if it has none."""
         return self.whole.label_path(key)
+
+    def label_paths(self, key: str) -> tuple[Path, ...]:
+        """Return all files an item's label comes from."""
+        return self.whole.label_paths(key)
 
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item."""

@@ -41,6 +41,11 @@ class Merged:
         part, inner = self._part(key)
         return part.label_path(inner)
 
+    def label_paths(self, key: str) -> tuple[Path, ...]:
+        """Return all files an item's label comes from."""
+        part, inner = self._part(key)
+        return part.label_paths(inner)
+
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item, and the name of its part."""
         part, inner = self._part(key)

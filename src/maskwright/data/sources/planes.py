@@ -41,7 +41,11 @@ class Planes(Defaults):
 
     def label_path(self, key: str) -> Path | None:
         """Return the mask of the first class that has one; None if none has."""
-        return next(iter(self.masks.get(key, {}).values()), None)
+        return next(iter(self.label_paths(key)), None)
+
+    def label_paths(self, key: str) -> tuple[Path, ...]:
+        """Return the masks of all classes that have one."""
+        return tuple(path for _, path in sorted(self.masks.get(key, {}).items()))
 
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item."""

@@ -133,8 +133,8 @@ def ridges(rows: Sequence[tuple[str, str, Sequence[int]]], title: str) -> Markup
                 )
         parts.append(f'<text class="tick" x="{right + 10}" y="{base - 4}">{count(total)}</text>')
     parts.append(f'<text class="label end" x="{right}" y="{bottom + 31}">pixels of an object (connected area)</text>')
-    parts.append(f'<text class="label" x="{right + 10}" y="{bottom + 15}">objects</text>')
-    return svg(770, bottom + 36, title, "".join(parts))
+    parts.append(f'<text class="label" x="{right + 30}" y="{bottom + 15}">objects</text>')
+    return svg(780, bottom + 36, title, "".join(parts))
 
 
 def _pixels(bin_number: float) -> str:

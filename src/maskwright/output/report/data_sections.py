@@ -58,7 +58,7 @@ def figures(audit: AuditFacts) -> Markup:
     if not train.labelled or not train.classes:
         return ""
     test = audit.test if audit.test is not None and audit.test.labelled else None
-    return _per_image(audit, test) + _object_sizes(audit) + _companions(train) + _places(train, audit.task.fills)
+    return _per_image(audit, test) + _object_sizes(audit) + _companions(train) + _places(audit)
 
 
 def _object_sizes(audit: AuditFacts) -> Markup:
@@ -109,10 +109,12 @@ def _median(areas: Sequence[int]) -> Markup:
 def _per_image(audit: AuditFacts, test: SetFact | None) -> Markup:
     train = audit.train
     charts = []
-    plain = (
+    plain: tuple[tuple[str, str, Sequence[int], Sequence[int], bool], ...] = (
         ("Objects in an item", "objects", train.objects_per_image, test.objects_per_image if test else (), True),
         ("Classes in an item", "classes", train.classes_per_image, test.classes_per_image if test else (), False),
     )
+    if len(train.classes) < 3:
+        plain = plain[:1]
     y = "share of items" if test else "items"
     for title, x, counts, others, more in plain:
         bins = drawn.whole_bins(counts, 32, more=more)
@@ -145,11 +147,11 @@ def _companions(train: SetFact) -> Markup:
     )
 
 
-def _places(train: SetFact, fills: Sequence[str]) -> Markup:
+def _places(audit: AuditFacts) -> Markup:
     figures = []
-    for one, fill in list(zip(train.classes, fills, strict=False))[:MAPS]:
-        grid = train.positions.get(one.name)
-        if grid and one.pixels:
+    for one, fill in list(zip(audit.train.classes, audit.task.fills, strict=False))[:MAPS]:
+        grid = audit.train.positions.get(one.name)
+        if grid and one.pixels and _is_object(one, audit):
             top = max(max(row) for row in grid)
             picture = drawn.position_map(grid, fill)
             figures.append(_figure(picture, one.name, f"up to {share(top)}", "Where the class lies", _MAP_BYTES))
