@@ -218,8 +218,9 @@ def test_links_out_of_the_folder_and_odd_names_are_passed_over(guessed, place, t
     "text",
     [
         "[" * 5000,
-        '{"images": [{"id": [1], "file_name": ".."}, 7, {"file_name": "\\u0000"}], "annotations": [3, {"category_id": {}}]}',
-        '{"images": [{"id": 1, "file_name": "s0.png"}], "annotations": [{"category_id": 1, "segmentation": 5}],'
+        '{"images": [{"id": [1], "file_name": ".."}, 7, {"file_name": "\\u0000"}],'
+        ' "annotations": [3, {"category_id": {}}]}',
+        '{"images": [{"id": 1, "file_name": "../s0.png"}], "annotations": [{"category_id": 1, "segmentation": 5}],'
         ' "categories": [{"id": 1, "name": null}, {"id": 1, "name": "a"}]}',
         '{"shapes": [{"label": "a", "points": "b"}, [], 5]}',
         "\x00\x01",

@@ -231,7 +231,8 @@ def lay_over(one: Floats, other: Floats, way: Reals, room: Floats) -> int:
 @helper
 def _within(room: Floats, top: int, bottom: int, left: int, right: int) -> float:
     """Return the sum over a rectangle, rows counted from the first of its block."""
-    return room[bottom, right] - room[top, right] - room[bottom, left] + room[top, left]
+    total: float = room[bottom, right] - room[top, right] - room[bottom, left] + room[top, left]
+    return total
 
 
 @kernel(types.float64(_PLANE, _PLANE, _WAY, types.float64, _PLANE_OUT))
