@@ -121,8 +121,9 @@ def make_recipe(
 ) -> dict[str, Any]:
     """Return one row's recipe; `named` are all classes, and the rare ones."""
     classes, rare = named
+    slim = {"decoder_channels": [64, 48, 32, 24, 16]}
     member: dict[str, Any] = {
-        "model": {"architecture": "unet", "encoder": "tu-resnet10t", "options": {"decoder_channels": [64, 48, 32, 24, 16]}},
+        "model": {"architecture": "unet", "encoder": "tu-resnet10t", "options": slim},
         "augment": variant.augment,
         "optimizer": {"lr": 2e-3},
         "train": {

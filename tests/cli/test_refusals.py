@@ -82,8 +82,11 @@ def test_undeclared_label_value(cli, tmp_path, folder_set, write_recipe):
     mask[:4] = 7
     Image.fromarray(mask).save(tmp_path / "set" / "masks" / "s3.png")
     line = refused(cli, tmp_path, write_recipe(folder_set))
-    assert "masks/s3.png: label value 7 covers 10.00% of the mask but the task declares [0, 255]" in line
-    assert "values: {0: 0, 7: 1}" in line
+    assert (
+        "masks/s3.png: label values outside the task: 7 (1.25%) of all label pixels; the task declares [0, 255]" in line
+    )
+    assert "what they mean cannot be told" in line
+    assert "values: {0: 0, 255: 1, 7: ignore}" in line
 
 
 def test_truncated_png(cli, tmp_path, folder_set, write_recipe):

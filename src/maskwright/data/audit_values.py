@@ -42,6 +42,8 @@ class Values:
     """The values of each mask that has undeclared ones."""
     masks: int
     """Masks that could be read."""
+    mapping: Proposal
+    """The recipe's own map, if it has one."""
 
     @property
     def outside(self) -> list[int]:
@@ -89,16 +91,21 @@ def _gather(view: View, odd: Sequence[tuple[Measured, Finding]]) -> Values:
     for _, finding in odd:
         pixels.update({int(value): count for value, count in finding.facts["values"].items()})
     declared = tuple(odd[0][1].facts["declared"])
-    plain = set(declared) <= {*view.task.values, view.task.ignore}
+    given = getattr(view.data.train if view.training else view.data.test, "values", None)
+    mapping: Proposal = dict(given) if given else {value: value for value in view.task.values}
+    plain = given is not None or set(declared) <= {*view.task.values, view.task.ignore}
     if plain and view.task.kind != "multilabel":  # what legal masks hold is what it is stored as
+        stored = {meaning: raw for raw, meaning in mapping.items()}
+        void = stored.get("ignore", view.task.ignore)
         for one in view.labelled:
-            pixels.update(dict(zip(view.task.values, one.pixels, strict=True)))
-            if view.task.ignore is not None:
+            for value, count in zip(view.task.values, one.pixels, strict=True):
+                pixels[stored.get(value, value)] += count
+            if void is not None:
                 assert one.header is not None, one.key
-                pixels[view.task.ignore] += one.header.height * one.header.width - one.valid - one.hidden
+                pixels[void] += one.header.height * one.header.width - one.valid - one.hidden
     pixels = +pixels
     each = tuple(tuple(sorted(int(value) for value in finding.facts["values"])) for _, finding in odd)
-    return Values(view.task, declared, pixels, each, len(view.labelled) + len(odd))
+    return Values(view.task, declared, pixels, each, len(view.labelled) + len(odd), mapping if given else {})
 
 
 def _explain(values: Values) -> Explained:
@@ -108,7 +115,9 @@ def _explain(values: Values) -> Explained:
         if explained is not None:
             return explained
     proposal: Proposal = {value: value if value in values.task.values else "ignore" for value in sorted(values.pixels)}
-    if values.task.kind != "multiclass":
+    if values.mapping:
+        proposal = {**values.mapping, **dict.fromkeys(values.outside, "ignore")}
+    elif values.task.kind != "multiclass":
         proposal = {value: min(value, 1) if value >= 0 else "ignore" for value in sorted(values.pixels)}
     return Explained(
         "undeclared_value",

@@ -170,8 +170,10 @@ class _Set:
 
 def _telling(clue: Clues) -> bool:
     """Whether a mask says anything: two parts, neither of a few pixels only."""
-    counts = np.bincount(clue.parts.reshape(-1), minlength=HIDDEN + 1)[:HIDDEN] if clue.parts is not None else []
-    return int((np.asarray(counts) >= 6).sum()) >= 2
+    if clue.parts is None:
+        return False
+    counts = np.bincount(clue.parts.reshape(-1), minlength=HIDDEN + 1)[:HIDDEN]
+    return int((counts >= 6).sum()) >= 2
 
 
 def _spread(count: int, limit: int) -> list[int]:

@@ -45,7 +45,7 @@ def read_counts(text: Bytes, counts: Numbers) -> tuple[int, int, int]:
         while more:
             if place >= text.size:
                 return UNENDED, count, place - 1
-            code = np.int64(text[place]) - 48
+            code = int(text[place]) - 48
             if code < 0 or code > 63:
                 return NOT_A_DIGIT, count, place
             if digit >= _MOST_DIGITS:
