@@ -152,10 +152,10 @@ def main() -> None:
         print(f"{name}: {len(files)} images, {len(inside)} pairs among themselves")
         for pair in inside:
             print(f"    {pair.a} ~ {pair.b} {pair.how} {pair.score:.2f}")
-    print("| |", " | ".join(names), "|")
+    print(f"| | {' | '.join(names)} |")
     for kind in (*COPIES, *TILES):
         cells = [f"{100 * columns[name][kind][0]:.0f} ({columns[name][kind][1]})" for name in names]
-        print(f"| {kind} |", " | ".join(cells), "|")
+        print(f"| {kind} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":
