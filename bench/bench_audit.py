@@ -22,7 +22,7 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Data
 from maskwright.core.recipe.sources import FolderSource
-from maskwright.data import audit
+from maskwright.data.audit import audit
 
 SIDE = 1024
 ITEMS = int(os.environ.get("MASKWRIGHT_AUDIT_ITEMS", "48"))

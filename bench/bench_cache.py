@@ -16,7 +16,7 @@ from bench.common import Row, contest, row
 from maskwright.core.grid import Window
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource
-from maskwright.data.cache import CacheSpec, DiskCache
+from maskwright.data.cache.cache import CacheSpec, DiskCache
 from maskwright.data.items import read_item
 from maskwright.data.rasters import read_image
 from maskwright.data.sources.open import open_source

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from maskwright.data import similar
+from maskwright.data.audit.small import reduce
 from maskwright.data.rasters import read_image
-from maskwright.data.small import reduce
 
 Image = np.ndarray[Any, Any]
 Change = Callable[[Image], Image]

@@ -28,7 +28,7 @@ from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.load import build
 from maskwright.core.stop import Stop
-from maskwright.data import audit
+from maskwright.data.audit import audit
 from maskwright.data.dataset import preprocess_for, read_item
 from maskwright.data.sources.base import Source, limited
 from maskwright.data.sources.open import open_source

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from maskwright.data.synthetic import write_scenes
+from maskwright.data.synthetic.synthetic import write_scenes
 
 RECIPE = """
 name: survival

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from maskwright.core.recipe.blocks import Recipe
     from maskwright.core.recipe.load import load_recipe
     from maskwright.core.rle import decode, encode
-    from maskwright.data.synthetic import write_scenes
+    from maskwright.data.synthetic.synthetic import write_scenes
     from maskwright.ensembling.blend import read_decision
     from maskwright.inference.store import Store
     from maskwright.models.weights import load_model

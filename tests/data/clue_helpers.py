@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from maskwright.core.labels import Task
-from maskwright.data import plausible
-from maskwright.data.small import reduce
+from maskwright.data.audit.small import reduce
+from maskwright.data.plausible import plausible
 
 BLOBS = Task(kind="binary", classes=("blob",))
 STREET = Task(kind="multiclass", classes=("sky", "building", "road", "tree"), ignore=255)

@@ -5,7 +5,7 @@ from data_helpers import SCENES, data_block, picture, save
 
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.sources import FolderSource
-from maskwright.data import audit
+from maskwright.data.audit import audit
 
 PALETTE = {"background": (0, 0, 0), "road": (128, 64, 128), "car": (64, 0, 128)}
 

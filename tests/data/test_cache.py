@@ -14,12 +14,12 @@ from hypothesis.extra import numpy as hnp
 
 from maskwright.core.recipe.blocks import Cache
 from maskwright.core.recipe.sources import FolderSource
-from maskwright.data import cache as cache_module
-from maskwright.data import cache_choice
-from maskwright.data.cache import CacheSpec, DiskCache, fitting, load, on_disk, open_cache, store, tidy
-from maskwright.data.cache_choice import Use, amount, choose, item_bytes, span
+from maskwright.data.audit.fingerprint import take
+from maskwright.data.cache import cache as cache_module
+from maskwright.data.cache import choice as cache_choice
+from maskwright.data.cache.cache import CacheSpec, DiskCache, fitting, load, on_disk, open_cache, store, tidy
+from maskwright.data.cache.choice import Use, amount, choose, item_bytes, span
 from maskwright.data.dataset import Preprocess, TrainSet, TrainSpec, ValidSet
-from maskwright.data.fingerprint import take
 from maskwright.data.items import Item, ItemCache, read_item
 from maskwright.data.sources.open import open_source
 

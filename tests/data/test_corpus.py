@@ -14,7 +14,7 @@ from corpus_tables import TABLES, TABLES_CLEAN
 from maskwright.core.errors import DataError
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Data
-from maskwright.data import audit
+from maskwright.data.audit import audit
 from maskwright.data.findings import KINDS
 
 PLANTED = {**FILES, **LABELS, **TABLES}

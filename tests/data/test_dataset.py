@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
-from maskwright.data.cache import CacheSpec
+from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess, Sample, TrainSet, TrainSpec, ValidSet, collate, read_item, worker_init
 from maskwright.data.items import Item, ItemCache
 from maskwright.data.sampling import order

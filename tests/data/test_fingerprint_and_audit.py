@@ -15,9 +15,9 @@ from maskwright.core.errors import DataError, InputError, Interrupted
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.core.stop import Stop
-from maskwright.data import audit
-from maskwright.data.fingerprint import Fingerprint, take
-from maskwright.data.measure import Moments
+from maskwright.data.audit import audit
+from maskwright.data.audit.fingerprint import Fingerprint, take
+from maskwright.data.audit.measure import Moments
 from maskwright.data.sources.open import open_source
 
 

@@ -7,9 +7,9 @@ import pytest
 from clue_helpers import BLOBS, PLANES, STREET, blobs, make, street, textured
 
 from maskwright.core.recipe.sources import RleCsvSource
-from maskwright.data import plausible
-from maskwright.data.plausible_fit import fit, judge
-from maskwright.data.small import reduce
+from maskwright.data.audit.small import reduce
+from maskwright.data.plausible import plausible
+from maskwright.data.plausible.fit import fit, judge
 
 
 def masks(change):

@@ -8,8 +8,8 @@ from data_helpers import data_block
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
-from maskwright.data import plausible
-from maskwright.data.plausible_form import check_recipe
+from maskwright.data.plausible import plausible
+from maskwright.data.plausible.form import check_recipe
 
 
 def table(*ids):

@@ -6,8 +6,8 @@ from clue_helpers import BLOBS, PLANES, STREET, blobs, kinds, make, street
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwright.data import plausible
-from maskwright.data.plausible_swap import split
+from maskwright.data.plausible import plausible
+from maskwright.data.plausible.swap import split
 
 CHOSEN = (2, 5, 6, 11, 17)
 NAMES = tuple(f"item{index:02}" for index in CHOSEN)
@@ -97,7 +97,7 @@ def test_a_test_set_without_labels_is_compared_by_its_images():
 
 
 def _unlabelled(count):
-    from maskwright.data.small import reduce
+    from maskwright.data.audit.small import reduce
 
     images = {f"t{index}": np.ascontiguousarray(blobs(100 + index)[0][:, :, ::-1]) for index in range(count)}
     return {key: (reduce(image, None, np.ones(image.shape[:2], bool)), BLOBS) for key, image in images.items()}

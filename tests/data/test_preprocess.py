@@ -8,7 +8,7 @@ from data_helpers import BINARY, data_block, picture
 
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.progress import Silent
-from maskwright.data.fingerprint import take
+from maskwright.data.audit.fingerprint import take
 from maskwright.data.preprocess import IMAGENET, Preprocess, preprocess_for
 from maskwright.data.sources.open import open_source
 

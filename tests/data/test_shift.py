@@ -8,8 +8,8 @@ import pytest
 from clue_helpers import BLOBS, blobs, make
 from sklearn.metrics import roc_auc_score
 
-from maskwright.data import plausible, shift
-from maskwright.data.small import reduce
+from maskwright.data.audit.small import reduce
+from maskwright.data.plausible import plausible, shift
 
 
 def images(start, count, change=lambda image: image):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskwright.data import similar, similar_search
+from maskwright.data.audit.small import reduce
 from maskwright.data.similar_kernels import BLUR, DOUBT, FLOOR, likeness
-from maskwright.data.small import reduce
 
 
 def texture(seed, height=160, width=200):

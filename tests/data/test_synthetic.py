@@ -10,9 +10,9 @@ from PIL import Image
 from maskwright.core.labels import Task
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
-from maskwright.data import audit
+from maskwright.data.audit import audit
 from maskwright.data.sources.open import open_source
-from maskwright.data.synthetic import BUILDING, CLASSES, render, write_scenes
+from maskwright.data.synthetic.synthetic import BUILDING, CLASSES, render, write_scenes
 
 
 def test_a_scene_is_a_function_of_seed_and_number():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maskwright.core.errors import InputError
-from maskwright.data import digests
+from maskwright.data.audit import digests
 from maskwright.data.sources.base import Defaults
 from maskwright.workflows.filecheck import FileCheck
 

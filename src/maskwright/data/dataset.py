@@ -16,7 +16,7 @@ from maskwright.core.labels import Task
 from maskwright.data.augment import table as augment
 from maskwright.data.augment.base import Setting
 from maskwright.data.augment.others import OtherItems
-from maskwright.data.cache import CacheSpec, open_cache
+from maskwright.data.cache.cache import CacheSpec, open_cache
 from maskwright.data.items import Item, read_item
 from maskwright.data.places import Places
 from maskwright.data.preprocess import Preprocess, preprocess_for

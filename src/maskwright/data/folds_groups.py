@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from maskwright.core.errors import InputError, near
 from maskwright.core.recipe.blocks import GroupBy
-from maskwright.data.fingerprint import Fingerprint
+from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source
 
 SHOWN = 4

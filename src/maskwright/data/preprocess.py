@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.recipe.blocks import Data
-from maskwright.data.fingerprint import Fingerprint
+from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.header import Pixels, Valid
 from maskwright.data.windows import to_planes
 

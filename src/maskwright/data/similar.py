@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.data.small import Small
+from maskwright.data.audit.small import Small
 
 MOST_MARKS = 192
 LEVELS = 3

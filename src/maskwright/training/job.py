@@ -16,7 +16,7 @@ from maskwright.core.errors import MemoryLimitError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
-from maskwright.data.cache import CacheSpec
+from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
 from maskwright.data.sampling import Lots

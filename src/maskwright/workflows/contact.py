@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
-from maskwright.data.fingerprint import ItemRecord
+from maskwright.data.audit.fingerprint import ItemRecord
 from maskwright.data.items import Item, read_item
 from maskwright.data.places import drawn_classes
 from maskwright.data.preprocess import Preprocess

@@ -20,7 +20,7 @@ def run_demo(out: Path, overrides: Sequence[str], reporter: Reporter) -> None:
         overrides: `dotted.key=value` texts laid over the packaged recipe `demo`.
         reporter: where messages go.
     """
-    from maskwright.data.synthetic import write_scenes
+    from maskwright.data.synthetic.synthetic import write_scenes
 
     scenes = out / "scenes"
     open_session(

@@ -12,7 +12,7 @@ from typing import Any
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.files import read_json, write_json
 from maskwright.core.recipe.load import digest
-from maskwright.data import digests
+from maskwright.data.audit import digests
 from maskwright.data.sources.base import Source
 
 VERSION = 1

@@ -21,7 +21,7 @@ from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.load import build
 from maskwright.core.runs import RunFolder
 from maskwright.core.stop import Stop
-from maskwright.data.guess import Guess, guess_folder, guess_labels
+from maskwright.data.guess.guess import Guess, guess_folder, guess_labels
 from maskwright.workflows.session import Session, packaged_recipes
 
 WIDTH = 116

@@ -13,9 +13,9 @@ from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import read_json, write_bytes, write_json
 from maskwright.core.progress import Reporter, Tick
 from maskwright.core.version import __version__
-from maskwright.data.audit_statistics import foreground
+from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
+from maskwright.data.audit.statistics import foreground
 from maskwright.data.findings import KINDS
-from maskwright.data.fingerprint import Fingerprint, ItemRecord
 from maskwright.data.items import read_item
 from maskwright.data.sources.base import Source, limit_keys
 from maskwright.output.report.data_facts import Album, AuditFacts, AuditPage, Look, Twins, read_audit

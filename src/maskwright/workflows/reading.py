@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from maskwright.core.recipe.load import digest
 from maskwright.core.version import __version__
-from maskwright.data.cache import CacheSpec, tidy
-from maskwright.data.cache_choice import Use, choose
-from maskwright.data.fingerprint import Fingerprint
+from maskwright.data.audit.fingerprint import Fingerprint
+from maskwright.data.cache.cache import CacheSpec, tidy
+from maskwright.data.cache.choice import Use, choose
 from maskwright.data.preprocess import Preprocess
 from maskwright.workflows.session import Session
 

@@ -17,9 +17,9 @@ from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, r
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
 from maskwright.core.version import __version__
-from maskwright.data import audit
+from maskwright.data.audit import audit
+from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import refuse
-from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Source
 from maskwright.workflows.filecheck import FileCheck

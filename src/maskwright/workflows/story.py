@@ -19,8 +19,8 @@ from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.load import recipe_hash
 from maskwright.core.runs import RunFolder, Split
 from maskwright.core.version import __version__
+from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import KINDS
-from maskwright.data.fingerprint import Fingerprint
 from maskwright.data.folds import FoldRow
 from maskwright.data.items import read_item
 from maskwright.ensembling.blend import Decision, read_decision

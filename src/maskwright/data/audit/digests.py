@@ -21,7 +21,7 @@ CHUNK = 1 << 22
 
 def of_arrays(*arrays: NDArray[Any]) -> str:
     """Return the digest of arrays: their bytes in C order, shapes and dtypes."""
-    from maskwright.data.audit_kernels import mix
+    from maskwright.data.audit.kernels import mix
 
     state = hashlib.blake2b(digest_size=16)
     for array in arrays:
@@ -39,7 +39,7 @@ def of_file(path: Path) -> str:
         InputError: it is absent.
         StorageError: it cannot be read.
     """
-    from maskwright.data.audit_kernels import mix
+    from maskwright.data.audit.kernels import mix
 
     lanes, size = np.zeros(4, np.int64), 0
     try:
@@ -54,7 +54,7 @@ def of_file(path: Path) -> str:
 
 def tally(values: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count how often each of 256 values occurs in an array of bytes."""
-    from maskwright.data.audit_kernels import tally as compiled
+    from maskwright.data.audit.kernels import tally as compiled
 
     counts = np.zeros(1024, np.int64)
     compiled(np.ascontiguousarray(values).reshape(-1), counts)

@@ -9,9 +9,9 @@ from typing import Any
 
 from maskwright.core.errors import MaskwrightError
 from maskwright.core.rle import guess_order
-from maskwright.data import guess_files as files
-from maskwright.data.guess_masks import MaskGuess, guess_masks, measure_masks, spread
-from maskwright.data.guess_tree import Folder, split_of
+from maskwright.data.guess import files
+from maskwright.data.guess.masks import MaskGuess, guess_masks, measure_masks, spread
+from maskwright.data.guess.tree import Folder, split_of
 from maskwright.data.rasters import read_header, read_image
 
 JOINED = 0.6

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from maskwright.core.labels import looks_background
-from maskwright.data.audit_statistics import covered, foreground, names
-from maskwright.data.audit_view import View
+from maskwright.data.audit.measure import Measured
+from maskwright.data.audit.statistics import covered, foreground, names
+from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, some
-from maskwright.data.measure import Measured
 
 FEW = 3
 """Items below which nothing is said of what all of a set have in common."""

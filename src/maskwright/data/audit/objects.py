@@ -47,7 +47,7 @@ def count_objects(label: NDArray[np.uint8], valid: Valid, task: Task) -> Objects
 
 def _areas(label: NDArray[np.uint8], skip: int, values: int) -> NDArray[np.int64]:
     """Return for each value how many pieces of each size there are."""
-    from maskwright.data import audit_kernels
+    from maskwright.data.audit import kernels as audit_kernels
 
     flat = np.ascontiguousarray(label).reshape(-1)
     room = audit_kernels.changes(flat) + label.shape[0] + 1

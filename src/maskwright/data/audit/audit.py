@@ -15,15 +15,15 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.blocks import Data
 from maskwright.core.stop import Stop
-from maskwright.data.audit_clues import clue_findings, compare_sets, describers, similar_pairs
-from maskwright.data.audit_colours import explain_colours
-from maskwright.data.audit_images import image_findings, unlike
-from maskwright.data.audit_labels import label_findings
-from maskwright.data.audit_statistics import Statistics
-from maskwright.data.audit_values import explain_values
-from maskwright.data.audit_view import View
+from maskwright.data.audit.clues import clue_findings, compare_sets, describers, similar_pairs
+from maskwright.data.audit.colours import explain_colours
+from maskwright.data.audit.fingerprint import Fingerprint, look, sum_up
+from maskwright.data.audit.images import image_findings, unlike
+from maskwright.data.audit.labels import label_findings
+from maskwright.data.audit.statistics import Statistics
+from maskwright.data.audit.values import explain_values
+from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, faults_of, refuse
-from maskwright.data.fingerprint import Fingerprint, look, sum_up
 from maskwright.data.sources.base import Source
 from maskwright.data.sources.open import join_source, limit_keys, limited
 

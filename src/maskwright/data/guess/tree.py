@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.data.guess_masks import FLAT, PEEKED, looks_like_mask, spread
+from maskwright.data.guess.masks import FLAT, PEEKED, looks_like_mask, spread
 from maskwright.data.rasters import SUFFIXES
 
 MANY_FOLDERS = 200

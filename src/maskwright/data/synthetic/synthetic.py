@@ -18,9 +18,9 @@ from PIL import Image
 
 from maskwright.core import rle
 from maskwright.core.files import atomic_path, write_text
-from maskwright.data.houses import draw_houses
 from maskwright.data.sampling import sample_seed
-from maskwright.data.scenery import (
+from maskwright.data.synthetic.houses import draw_houses
+from maskwright.data.synthetic.scenery import (
     BUILDING,
     Ids,
     Scene,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from maskwright.data.audit_view import View
+from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, some
 
 SHOWN = 6

@@ -13,7 +13,7 @@ from maskwright.core.labels import Task
 from maskwright.data.findings import Finding
 
 if TYPE_CHECKING:
-    from maskwright.data.plausible import Clues
+    from maskwright.data.plausible.plausible import Clues
 
 LEAST = 8
 """Items with both classes below which a pair is not judged."""

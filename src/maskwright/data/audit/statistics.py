@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task, looks_background
-from maskwright.data.audit_objects import AREA_BINS
-from maskwright.data.measure import Measured
-from maskwright.data.small import Small
+from maskwright.data.audit.measure import Measured
+from maskwright.data.audit.objects import AREA_BINS
+from maskwright.data.audit.small import Small
 
 CELLS = 16
 """Rows and columns of a position map."""

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from statistics import median
 
-from maskwright.data.audit_statistics import foreground
-from maskwright.data.audit_view import View
+from maskwright.data.audit.fingerprint import Fingerprint
+from maskwright.data.audit.statistics import foreground
+from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, some
-from maskwright.data.fingerprint import Fingerprint
 
 TINY_SIDE, EXTREME_ASPECT = 16, 8.0
 """Pixels of a short side, and proportion of the sides, beyond which an image is odd."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Cache
-from maskwright.data.cache import CacheSpec, fitting, on_disk
-from maskwright.data.fingerprint import ItemRecord
+from maskwright.data.audit.fingerprint import ItemRecord
+from maskwright.data.cache.cache import CacheSpec, fitting, on_disk
 from maskwright.data.items import CACHE_BYTES, read_item
 from maskwright.data.preprocess import Preprocess
 from maskwright.data.sources.base import Source

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskwright.data.findings import Finding
 
 if TYPE_CHECKING:
-    from maskwright.data.plausible import Clues
+    from maskwright.data.plausible.plausible import Clues
 
 FOLDS = 5
 """Parts of the cross-validation."""

@@ -12,10 +12,10 @@ from maskwright.core.recipe.blocks import Data
 from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.core.recipe.sources import Source as SourceBlock
 from maskwright.data.findings import Finding, some
-from maskwright.data.plausible_swap import mirrored
+from maskwright.data.plausible.swap import mirrored
 
 if TYPE_CHECKING:
-    from maskwright.data.plausible import Clues
+    from maskwright.data.plausible.plausible import Clues
 
 LEAST = 8
 """Items below which a set is not judged."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.sources import CocoSource
-from maskwright.data.guess_masks import spread
+from maskwright.data.guess.masks import spread
 from maskwright.data.rasters import SUFFIXES
 
 RUNS = re.compile(r"\s*\d+ \d+( \d+ \d+)*\s*")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from maskwright.core.labels import Task, looks_background
-from maskwright.data.audit_view import View
+from maskwright.data.audit.measure import Measured
+from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, some
-from maskwright.data.measure import Measured
 
 Proposal = dict[int, int | Literal["ignore"]]
 

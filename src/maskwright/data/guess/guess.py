@@ -11,11 +11,10 @@ from statistics import median
 from typing import Any
 
 from maskwright.core.errors import InputError
-from maskwright.data import guess_files as files
-from maskwright.data import guess_joins as joins
-from maskwright.data.guess_joins import MOST_PIXELS, Labels
-from maskwright.data.guess_masks import spread
-from maskwright.data.guess_tree import Folder, Tree, survey
+from maskwright.data.guess import files, joins
+from maskwright.data.guess.joins import MOST_PIXELS, Labels
+from maskwright.data.guess.masks import spread
+from maskwright.data.guess.tree import Folder, Tree, survey
 from maskwright.data.rasters import SUFFIXES, read_header
 
 GROUP_SIZE = 2.0

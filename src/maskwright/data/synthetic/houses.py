@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maskwright.data.scenery import BUILDING, ROOFS, USUAL_SIDE, Mask, Patch, Road, Scene, soften
+from maskwright.data.synthetic.scenery import BUILDING, ROOFS, USUAL_SIDE, Mask, Patch, Road, Scene, soften
 
 
 class House(NamedTuple):

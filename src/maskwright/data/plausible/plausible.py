@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import Source as SourceBlock
+from maskwright.data.audit.small import Small
 from maskwright.data.findings import Finding
-from maskwright.data.plausible_fit import misfits
-from maskwright.data.plausible_form import check_recipe, form, inverted
-from maskwright.data.plausible_names import unlike_names
-from maskwright.data.plausible_swap import exchanged, mixed_channels
-from maskwright.data.shift import features
-from maskwright.data.small import Small
+from maskwright.data.plausible.fit import misfits
+from maskwright.data.plausible.form import check_recipe, form, inverted
+from maskwright.data.plausible.names import unlike_names
+from maskwright.data.plausible.shift import features
+from maskwright.data.plausible.swap import exchanged, mixed_channels
 
 __all__ = ["Clues", "between", "check_recipe", "describe", "sample", "suspicions"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Data
-from maskwright.data.audit_statistics import Statistics
+from maskwright.data.audit.fingerprint import Fingerprint
+from maskwright.data.audit.measure import Measured
+from maskwright.data.audit.statistics import Statistics
 from maskwright.data.findings import Finding, some
-from maskwright.data.fingerprint import Fingerprint
-from maskwright.data.measure import Measured
 from maskwright.data.sources.base import Source
 
 

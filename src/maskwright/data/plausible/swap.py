@@ -17,7 +17,7 @@ from maskwright.core.labels import Task
 from maskwright.data.findings import Finding, some
 
 if TYPE_CHECKING:
-    from maskwright.data.plausible import Clues
+    from maskwright.data.plausible.plausible import Clues
 
 LEAST = 12
 """Items with both classes below which nothing is said."""

@@ -18,7 +18,7 @@ from maskwright.core.recipe.sources import Source as SourceBlock
 from maskwright.data.findings import Finding, some
 
 if TYPE_CHECKING:
-    from maskwright.data.plausible import Clues
+    from maskwright.data.plausible.plausible import Clues
 
 HIDDEN = 255
 LEAST = 8
