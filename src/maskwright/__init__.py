@@ -54,7 +54,7 @@ _HOME = {
     "read_decision": "ensembling.blend",
     "run_until": "workflows.run",
     "score_paths": "workflows.score",
-    "write_scenes": "data.synthetic",
+    "write_scenes": "data.synthetic.synthetic",
 }
 
 
