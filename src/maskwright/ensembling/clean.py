@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,7 +72,14 @@ def clean(label: Label, cleaning: Cleaning, task: Task, probability: NDArray[Any
     return done if task.kind == "multilabel" else done[0]
 
 
-def measure(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], task: Task) -> Table:
+def measure(
+    label: Label,
+    probability: NDArray[Any],
+    truth: Label,
+    valid: NDArray[np.bool_],
+    task: Task,
+    between: Callable[[], None] | None = None,
+) -> Table:
     """Count an item's answer for every size at once.
 
     Args:
@@ -81,12 +88,18 @@ def measure(label: Label, probability: NDArray[Any], truth: Label, valid: NDArra
         truth: the label, of the same form.
         valid: bool (H, W).
         task: what is predicted.
+        between: called between planes; may raise.
     """
     if task.kind == "multiclass":
         return _changes(label, probability, truth, valid, task.planes)
     shape = (task.planes, *valid.shape)
     planes, truths = label.reshape(shape), truth.reshape(shape)
-    return np.stack([_plane_table(*each, valid) for each in zip(planes, truths, strict=True)])
+    tables = []
+    for plane, true in zip(planes, truths, strict=True):
+        if between is not None:
+            between()
+        tables.append(_plane_table(plane, true, valid))
+    return np.stack(tables)
 
 
 def best(table: NDArray[np.int64], base: NDArray[np.int64], metric: str, task: Task) -> Cleaning:
@@ -168,6 +181,12 @@ def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
     true = (truth > 0) & valid
     number, positive = int(valid.sum()), int(true.sum())
     table = np.zeros((len(HOLES), len(AREAS), 4), np.int32)
+    table[...] = 0, 0, positive, number - positive
+    rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not rows.size:
+        return table
+    part = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(cols[0] - 1, 0), cols[-1] + 2)
+    mask, true, valid = mask[part], true[part], valid[part]  # the rest is outside whatever is done
     before = None
     for row, hole in enumerate(HOLES):
         filled = _filled(mask, hole)

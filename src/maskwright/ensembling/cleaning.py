@@ -68,7 +68,7 @@ def prove(oof: OutOfFold, chooser: Chooser, kept: Procedure, reporter: Reporter,
     settings = tuple(dict.fromkeys([*nested.values(), final]))
 
     def work(item: Item) -> list[tuple[Table, Numbers]]:
-        return [_table(item, setting, task) for setting in settings]
+        return [_table(item, setting, task, stop) for setting in settings]
 
     sums: dict[tuple[int, Setting], list[Numbers]] = {}
     own: list[tuple[int, Table, Numbers]] = []
@@ -94,11 +94,16 @@ def prove(oof: OutOfFold, chooser: Chooser, kept: Procedure, reporter: Reporter,
     return Cleaned(cleaning, _choice(gain, cleaning.in_words(task.plane_names), rosy), after, optimistic)
 
 
-def _table(item: Item, setting: Setting, task: Task) -> tuple[Table, Numbers]:
+def _table(item: Item, setting: Setting, task: Task, stop: Stop | None) -> tuple[Table, Numbers]:
     label, units = settle(item, setting, task)
     counts = count(item.label, label, item.valid, task)
     base = np.stack([counts.tp, counts.fp, counts.fn, counts.tn])
-    return measure(label, units, item.label, item.valid, task), base
+
+    def between() -> None:
+        if stop is not None:
+            stop.check("nothing is decided yet")
+
+    return measure(label, units, item.label, item.valid, task, between), base
 
 
 def _choice(gain: Gain, outcome: str, rosy: float) -> Choice:

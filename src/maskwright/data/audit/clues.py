@@ -81,7 +81,7 @@ def clue_findings(view: View, pairs: Pairs) -> Iterator[Finding]:
     """Name what the clues of one set say."""
     if pairs:
         what = f"{len(pairs)} pairs of images show the same: {_listed(pairs)}"
-        fix = "keep them in one fold (folds.group) or take them out"
+        fix = "they stay in one fold (folds.duplicates), or take them out"
         keys = tuple(dict.fromkeys(key for pair in pairs for key in pair[:2]))
         yield view.of_set("near_duplicate", what, fix, keys, {"pairs": [list(pair) for pair in pairs]})
     block = view.data.train if view.training else view.data.test
