@@ -18,7 +18,7 @@ from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource
 from maskwright.data.cache.cache import CacheSpec, DiskCache
 from maskwright.data.items import read_item
-from maskwright.data.rasters import read_image
+from maskwright.data.pixels.rasters import read_image
 from maskwright.data.sources.open import open_source
 from maskwright.data.windows import Layers, cut
 

@@ -11,7 +11,7 @@ from bench.common import Row, contest, row
 from maskwright.core.labels import Task
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Decision
-from maskwright.data.folds import FoldRow
+from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.decide import decide
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.ensembling.tally import Tally

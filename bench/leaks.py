@@ -17,9 +17,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from maskwright.data import similar
 from maskwright.data.audit.small import reduce
-from maskwright.data.rasters import read_image
+from maskwright.data.leaks import similar
+from maskwright.data.pixels.rasters import read_image
 
 Image = np.ndarray[Any, Any]
 Change = Callable[[Image], Image]

@@ -25,7 +25,7 @@ from scipy import ndimage
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import CocoSource, FolderSource, PolygonsSource, RleCsvSource, Source
-from maskwright.data.rasters import read_header
+from maskwright.data.pixels.rasters import read_header
 from maskwright.data.sources.base import Source as Opened
 from maskwright.data.sources.open import join_source, open_source
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from maskwright.data.folds import read_folds
+from maskwright.data.folds.folds import read_folds
 
 
 def folds_of(run):

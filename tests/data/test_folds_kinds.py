@@ -13,7 +13,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Folds
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
-from maskwright.data.folds import HOLDOUT, TRAIN_ONLY, FoldRow, assign, proving_rows, train_keys
+from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, FoldRow, assign, proving_rows, train_keys
 
 PLANES = Task(kind="multilabel", classes=("a", "b", "c", "d", "e"))
 

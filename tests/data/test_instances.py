@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from maskwright.data.instances import levels, touching
+from maskwright.data.labels.instances import levels, touching
 
 MAPS = arrays(np.uint16, array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=11), elements=st.integers(0, 3))
 

@@ -13,7 +13,7 @@ from PIL import Image
 from test_rasters import png, refusal, write_tiff
 
 from maskwright.core.errors import InputError
-from maskwright.data.rasters import read_header, read_image, read_mask, read_mask_and_nodata
+from maskwright.data.pixels.rasters import read_header, read_image, read_mask, read_mask_and_nodata
 
 LIMIT = 100_000
 RGB = picture(1)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from maskwright.core.errors import InputError, StorageError
-from maskwright.data.rasters import Header, read_header, read_image, read_mask, read_mask_and_nodata
+from maskwright.data.pixels.rasters import Header, read_header, read_image, read_mask, read_mask_and_nodata
 
 LIMIT = 10_000
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as cocotools
 
 from maskwright.core.errors import InputError
-from maskwright.data import shapes
+from maskwright.data.labels import shapes
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 SIZES = st.integers(1, 40)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskwright.data import similar, similar_search
 from maskwright.data.audit.small import reduce
-from maskwright.data.similar_kernels import BLUR, DOUBT, FLOOR, likeness
+from maskwright.data.leaks import search as similar_search
+from maskwright.data.leaks import similar
+from maskwright.data.leaks.kernels import BLUR, DOUBT, FLOOR, likeness
 
 
 def texture(seed, height=160, width=200):

@@ -7,7 +7,7 @@ import pytest
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
-from maskwright.data.folds import FoldRow
+from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import quantise
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maskwright.core.progress import Silent
-from maskwright.data.folds import FoldRow
+from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.honest import Chooser, Gain, Procedure, Setting, compare, count_items
 from maskwright.ensembling.select import fixed_candidates
 from maskwright.ensembling.tally import Tally

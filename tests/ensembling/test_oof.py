@@ -4,7 +4,7 @@ import pytest
 from maskwright.core.errors import InputError, Interrupted
 from maskwright.core.progress import Silent
 from maskwright.core.stop import Stop
-from maskwright.data.folds import FoldRow
+from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.oof import Entry, OutOfFold, StoredItems
 from maskwright.inference.store import Store, dequantise
 

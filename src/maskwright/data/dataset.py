@@ -18,9 +18,9 @@ from maskwright.data.augment.base import Setting
 from maskwright.data.augment.others import OtherItems
 from maskwright.data.cache.cache import CacheSpec, open_cache
 from maskwright.data.items import Item, read_item
+from maskwright.data.pixels.rasters import read_header
 from maskwright.data.places import Places
 from maskwright.data.preprocess import Preprocess, preprocess_for
-from maskwright.data.rasters import read_header
 from maskwright.data.sampling import Lots, sample_seed
 from maskwright.data.sources.base import Source
 from maskwright.data.windows import Layers, cut

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
-from maskwright.data.header import Pixels, Valid
-from maskwright.data.rasters import read_image
+from maskwright.data.pixels.header import Pixels, Valid
+from maskwright.data.pixels.rasters import read_image
 from maskwright.data.sources.base import Label, Source
 
 CACHE_BYTES = 256 << 20

@@ -13,7 +13,7 @@ from maskwright.core.grid import Shape, Window
 from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Sampling
 from maskwright.data.augment.base import class_ids, foreground
-from maskwright.data.header import Valid
+from maskwright.data.pixels.header import Valid
 from maskwright.data.sampling import ANYWHERE, OBJECT, any_window, sample_seed
 from maskwright.data.sources.base import Label
 from maskwright.data.windows import Layers

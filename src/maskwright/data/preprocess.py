@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.recipe.blocks import Data
 from maskwright.data.audit.fingerprint import Fingerprint
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.windows import to_planes
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

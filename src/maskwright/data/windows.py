@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.grid import SYMMETRY, Shape, Symmetry, Window, apply_symmetry
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.sources.base import Label
 
 CV2_CHANNELS = 4

@@ -19,7 +19,7 @@ from maskwright.core.stop import Stop
 from maskwright.inference.store import Store, dequantise
 
 if TYPE_CHECKING:
-    from maskwright.data.folds import FoldRow
+    from maskwright.data.folds.folds import FoldRow
 
 T = TypeVar("T")
 Truth = Callable[[str], tuple[NDArray[np.uint8], NDArray[np.bool_]]]

@@ -21,8 +21,8 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.members import Predict
 from maskwright.core.stop import Stop
+from maskwright.data.pixels.rasters import read_header, read_image
 from maskwright.data.preprocess import Preprocess
-from maskwright.data.rasters import read_header, read_image
 from maskwright.data.sources.base import Source
 from maskwright.inference.forward import Forward, Machine
 from maskwright.inference.store import Quantised, Store, quantise

@@ -15,7 +15,7 @@ from maskwright.core.files import inside, read_json, write_json
 from maskwright.core.recipe.blocks import MasksOutput, ReportOutput, RleCsvOutput
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
-from maskwright.data.folds import HOLDOUT, TRAIN_ONLY, proving_rows
+from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
 from maskwright.data.sources.base import Source
 from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision

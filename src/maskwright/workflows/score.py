@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from maskwright.core.errors import DataError, InputError, unknown
 from maskwright.core.labels import Task, TaskKind, apply_value_map
-from maskwright.data.rasters import read_mask
+from maskwright.data.pixels.rasters import read_mask
 from maskwright.scoring.boundary import count_boundary
 from maskwright.scoring.counts import FIELDS, Counts, count
 from maskwright.scoring.dialects import DIALECTS, translate

@@ -20,7 +20,7 @@ from maskwright.core.version import __version__
 from maskwright.data.audit import audit
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import refuse
-from maskwright.data.folds import FoldRow, read_folds
+from maskwright.data.folds.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Source
 from maskwright.workflows.filecheck import FileCheck
 

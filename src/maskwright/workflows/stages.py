@@ -13,10 +13,10 @@ from maskwright.core.files import inside, write_json
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
-from maskwright.data import folds
 from maskwright.data.audit import audit
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import faults_of
+from maskwright.data.folds import folds
 from maskwright.data.sources.base import Source
 from maskwright.inference.store import Store
 from maskwright.workflows import reading

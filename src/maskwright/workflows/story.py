@@ -21,7 +21,7 @@ from maskwright.core.runs import RunFolder, Split
 from maskwright.core.version import __version__
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import KINDS
-from maskwright.data.folds import FoldRow
+from maskwright.data.folds.folds import FoldRow
 from maskwright.data.items import read_item
 from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.items import ItemRow, read_items

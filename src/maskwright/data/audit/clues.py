@@ -10,15 +10,15 @@ import numpy as np
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
-from maskwright.data import similar
 from maskwright.data.audit.images import unlike
 from maskwright.data.audit.measure import Describer, Measured
 from maskwright.data.audit.objects import count_objects
 from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding
 from maskwright.data.items import Item
+from maskwright.data.leaks import similar
+from maskwright.data.pixels.rasters import read_header
 from maskwright.data.plausible import plausible, shift
-from maskwright.data.rasters import read_header
 from maskwright.data.sources.base import Source, limit_keys
 
 MOST_COUNTED, LEAST_COUNTED = 1 << 26, 64

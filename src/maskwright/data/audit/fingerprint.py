@@ -23,7 +23,7 @@ from maskwright.core.recipe.blocks import Data
 from maskwright.core.stop import Stop
 from maskwright.data.audit.measure import Describer, Measured, Moments, measure
 from maskwright.data.findings import Finding
-from maskwright.data.header import Header
+from maskwright.data.pixels.header import Header
 from maskwright.data.sources.base import Source
 
 MOST_THREADS = 16

@@ -15,9 +15,9 @@ from maskwright.data.audit import digests
 from maskwright.data.audit.objects import Objects
 from maskwright.data.audit.small import Small, reduce
 from maskwright.data.findings import Finding
-from maskwright.data.header import Header, Pixels, Valid
 from maskwright.data.items import Item, combine
-from maskwright.data.rasters import read_header, read_image
+from maskwright.data.pixels.header import Header, Pixels, Valid
+from maskwright.data.pixels.rasters import read_header, read_image
 from maskwright.data.sources.base import Source
 
 PLAIN_ROWS = 8

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
-from maskwright.data.header import Valid
+from maskwright.data.pixels.header import Valid
 
 AREA_BINS = 32
 """Bin b counts objects of 2^b to 2^(b+1) - 1 pixels."""

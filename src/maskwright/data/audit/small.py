@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 
 SIDE = 256
 """Longest side of a small copy in pixels."""

@@ -18,7 +18,7 @@ from maskwright.core.errors import near
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.base import Block
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.windows import CV2_CHANNELS, Layers, by_bands, for_cv2, from_planes, to_planes, with_bands
 
 Rng = np.random.Generator

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from maskwright.data.augment.base import Odds, Probability, Range, Rng, Step, ascending
-from maskwright.data.header import Pixels
+from maskwright.data.pixels.header import Pixels
 from maskwright.data.windows import Layers, by_bands, from_planes, to_planes, with_bands
 
 Fraction = Annotated[float, Field(ge=0.01, le=1)]

@@ -21,7 +21,7 @@ from maskwright.data.augment.base import (
     scale_bands,
     span,
 )
-from maskwright.data.header import Pixels
+from maskwright.data.pixels.header import Pixels
 from maskwright.data.windows import CV2_CHANNELS, Layers, for_cv2, from_planes, to_planes, with_bands
 
 Matrix = NDArray[np.float64]

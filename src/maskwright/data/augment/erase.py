@@ -25,7 +25,7 @@ from maskwright.data.augment.base import (
     like,
     normal,
 )
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.sources.base import Label
 from maskwright.data.windows import CV2_CHANNELS, Layers
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from maskwright.data.augment.base import Probability, Range, Rng, Step, band_stats, each_band, look_up, scale_bands
-from maskwright.data.header import Pixels
+from maskwright.data.pixels.header import Pixels
 from maskwright.data.windows import Layers, by_bands
 
 

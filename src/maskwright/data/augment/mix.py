@@ -22,7 +22,7 @@ from maskwright.data.augment.base import (
     foreground,
 )
 from maskwright.data.augment.erase import pieces, present, where_is
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.windows import CV2_CHANNELS, Layers, resize, turn
 
 

@@ -39,7 +39,7 @@ from maskwright.data.augment.warp import (
     Rotate,
     ShiftScaleRotate,
 )
-from maskwright.data.header import Pixels, Valid
+from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.sampling import crop_window, sample_seed
 from maskwright.data.sources.base import Label
 from maskwright.data.windows import Layers, cut, resize

@@ -15,7 +15,7 @@ from typing import Any
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.sources import CocoSource
 from maskwright.data.guess.masks import spread
-from maskwright.data.rasters import SUFFIXES
+from maskwright.data.pixels.rasters import SUFFIXES
 
 RUNS = re.compile(r"\s*\d+ \d+( \d+ \d+)*\s*")
 MOST_ROWS, MOST_BYTES, MOST_CLASSES = 20_000, 1 << 30, 254
@@ -252,7 +252,7 @@ def overlaps(root: Path, images: str, coco: Coco) -> tuple[float, float]:
         share whose smaller lies within the larger.
     """
     from maskwright.core.labels import Task
-    from maskwright.data.rasters import read_header
+    from maskwright.data.pixels.rasters import read_header
     from maskwright.data.sources import coco as reader
 
     task = Task(kind="multilabel", classes=coco.classes)

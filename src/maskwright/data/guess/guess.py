@@ -15,7 +15,7 @@ from maskwright.data.guess import files, joins
 from maskwright.data.guess.joins import MOST_PIXELS, Labels
 from maskwright.data.guess.masks import spread
 from maskwright.data.guess.tree import Folder, Tree, survey
-from maskwright.data.rasters import SUFFIXES, read_header
+from maskwright.data.pixels.rasters import SUFFIXES, read_header
 
 GROUP_SIZE = 2.0
 """Items a group has on average, at least, for a prefix to be taken for one."""

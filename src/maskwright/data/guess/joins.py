@@ -12,7 +12,7 @@ from maskwright.core.rle import guess_order
 from maskwright.data.guess import files
 from maskwright.data.guess.masks import MaskGuess, guess_masks, measure_masks, spread
 from maskwright.data.guess.tree import Folder, split_of
-from maskwright.data.rasters import read_header, read_image
+from maskwright.data.pixels.rasters import read_header, read_image
 
 JOINED = 0.6
 """Share of the labels that must have an image for a guess to be one."""

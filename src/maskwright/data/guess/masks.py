@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, MaskwrightError
-from maskwright.data.pictures import opened
-from maskwright.data.rasters import read_header, read_image, read_mask_and_nodata
+from maskwright.data.pixels.pictures import opened
+from maskwright.data.pixels.rasters import read_header, read_image, read_mask_and_nodata
 
 PEEKED, READ = 6, 60
 """Files that are looked at to tell masks from images, and to learn the masks' values."""

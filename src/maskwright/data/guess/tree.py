@@ -14,7 +14,7 @@ from typing import Literal
 
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.data.guess.masks import FLAT, PEEKED, looks_like_mask, spread
-from maskwright.data.rasters import SUFFIXES
+from maskwright.data.pixels.rasters import SUFFIXES
 
 MANY_FOLDERS = 200
 """From so many folders on, one picture of each is looked at."""

@@ -15,7 +15,7 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import CocoSource
 from maskwright.data.findings import Finding
-from maskwright.data.rasters import SUFFIXES, read_header
+from maskwright.data.pixels.rasters import SUFFIXES, read_header
 from maskwright.data.sources.coco_entry import boxes_that_differ, is_id, lay_out, named
 from maskwright.data.sources.listing import case_twins
 from maskwright.data.sources.outlines import UNDRAWN, Drawing, Outlines, Vector, Writer

@@ -9,7 +9,7 @@ import numpy as np
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Shape
-from maskwright.data.shapes import FARTHEST, Numbers, check_counts, read_counts, write_counts
+from maskwright.data.labels.shapes import FARTHEST, Numbers, check_counts, read_counts, write_counts
 from maskwright.data.sources.outlines import UNDRAWN, Outlines, Writer
 from maskwright.data.sources.vector import shape_of
 

@@ -14,9 +14,9 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import IGNORE, Task, apply_value_map
 from maskwright.core.recipe.source_clashes import colours_of
 from maskwright.core.recipe.sources import MaskBlock
-from maskwright.data.instances import levels, touching
-from maskwright.data.palettes import Rgb, classify
-from maskwright.data.rasters import read_colours, read_mask_and_nodata
+from maskwright.data.labels.instances import levels, touching
+from maskwright.data.labels.palettes import Rgb, classify
+from maskwright.data.pixels.rasters import read_colours, read_mask_and_nodata
 from maskwright.data.sources.base import Label, Valid
 
 PLANE_VALUES: dict[int, int | Literal["ignore"]] = {0: 0, 1: 1, 255: 1}

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.files import safe_name
 from maskwright.data.findings import Finding
-from maskwright.data.rasters import SUFFIXES
+from maskwright.data.pixels.rasters import SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Shape
 from maskwright.core.labels import IGNORE, Task
-from maskwright.data.shapes import Numbers, Patch, Points, Rule, draw_counts, draw_polygon, read_counts
+from maskwright.data.labels.shapes import Numbers, Patch, Points, Rule, draw_counts, draw_polygon, read_counts
 from maskwright.data.sources.base import Defaults, Label, Valid
 
 IGNORED = -1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from maskwright.core.recipe.sources import PolygonsSource
-from maskwright.data.shapes import FARTHEST, circle
+from maskwright.data.labels.shapes import FARTHEST, circle
 from maskwright.data.sources.vector import legible
 
 Ring = list[float]

@@ -18,7 +18,7 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.sources import RleCsvSource
 from maskwright.data.findings import Finding
-from maskwright.data.rasters import SUFFIXES, read_header, read_image
+from maskwright.data.pixels.rasters import SUFFIXES, read_header, read_image
 from maskwright.data.sources.base import Defaults, Label, Valid
 from maskwright.data.sources.csv_file import CsvFile
 from maskwright.data.sources.listing import Listing, list_images

@@ -12,7 +12,7 @@ from maskwright.core.files import inside
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import TableSource
 from maskwright.data.findings import Finding
-from maskwright.data.rasters import SUFFIXES
+from maskwright.data.pixels.rasters import SUFFIXES
 from maskwright.data.sources.base import Source
 from maskwright.data.sources.csv_file import CsvFile
 from maskwright.data.sources.folder import Folder

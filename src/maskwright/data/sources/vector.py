@@ -19,7 +19,7 @@ from maskwright.core.errors import InputError, from_os_error, near, unknown
 from maskwright.core.grid import Shape
 from maskwright.core.labels import IGNORE, Task, looks_background
 from maskwright.data.findings import Finding
-from maskwright.data.shapes import FARTHEST
+from maskwright.data.labels.shapes import FARTHEST
 from maskwright.data.sources.outlines import IGNORED, UNDRAWN, Outlines
 
 SHOWN = 4

@@ -7,7 +7,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from maskwright.core.compiled import NUMBERS, helper, kernel
-from maskwright.data.similar_kernels import likeness, match
+from maskwright.data.leaks.kernels import likeness, match
 
 Numbers = NDArray[np.int64]
 Reals = NDArray[np.float64]

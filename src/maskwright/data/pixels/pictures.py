@@ -23,7 +23,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.data.header import Header, Limit, Pixels, Valid, hush, refuse_size
+from maskwright.data.pixels.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 ORIENTATION = 0x0112
 """EXIF tag."""

@@ -66,7 +66,7 @@ def levels(ids: Ids, count: int) -> Label:
 
 def _boxes(ids: Ids) -> Iterator[tuple[int, slice, slice]]:
     """Yield each id with the rows and columns it lies in, and one more on each side that the image has."""
-    from maskwright.data.instance_kernels import find_boxes
+    from maskwright.data.labels.instance_kernels import find_boxes
 
     height, width = ids.shape
     values, places = None, ids

@@ -65,7 +65,7 @@ def read_counts(text: str | bytes) -> Numbers:
         InputError: a character that does not belong there, an end in the middle of a number, or a number
             of more than 32 bits.
     """
-    from maskwright.data import shape_kernels as kernels
+    from maskwright.data.labels import shape_kernels as kernels
 
     try:
         raw = np.frombuffer(text.encode("ascii") if isinstance(text, str) else text, np.uint8)
@@ -84,7 +84,7 @@ def read_counts(text: str | bytes) -> Numbers:
 
 def write_counts(counts: Numbers) -> str:
     """Write run lengths as COCO's compressed text; the inverse of read_counts."""
-    from maskwright.data import shape_kernels as kernels
+    from maskwright.data.labels import shape_kernels as kernels
 
     text = np.empty(kernels.WIDEST * len(counts), np.uint8)
     return str(text[: kernels.write_counts(np.ascontiguousarray(counts, np.int64), text)].data, "ascii")
@@ -163,7 +163,7 @@ def _box(outlines: Sequence[Points], shape: Shape) -> tuple[slice, slice] | None
 
 def _outline(rings: Sequence[Points], shape: Shape, rule: Rule) -> Numbers:
     """Return the runs inside an odd number of rings, start and length in turn."""
-    from maskwright.data import shape_kernels as kernels
+    from maskwright.data.labels import shape_kernels as kernels
 
     walk = kernels.outline_columns if rule == "coco" else kernels.outline_rows
     lists = []

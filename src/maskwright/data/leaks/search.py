@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 OCTAVE = 3
 """Levels in which size halves."""
 if TYPE_CHECKING:
-    from maskwright.data.similar import Description
+    from maskwright.data.leaks.similar import Description
 
 Numbers = NDArray[np.int64]
 LEAST_COPY = 0.8
@@ -128,7 +128,7 @@ def _likely_wholes(thumbs: NDArray[np.float32], split: int) -> Numbers:
 def _prove_wholes(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, float]]:
     import cv2
 
-    from maskwright.data.similar_proof import prove_wholes
+    from maskwright.data.leaks.proof import prove_wholes
 
     tiny = np.stack([cv2.resize(thumb, (TINY, TINY), interpolation=cv2.INTER_AREA) for thumb in crowd.thumbs])
     tiny -= tiny.mean(axis=(1, 2), keepdims=True)
@@ -142,7 +142,7 @@ def _prove_wholes(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, flo
 
 def _likely_overlaps(crowd: Crowd, split: int) -> Numbers:
     """Return pairs of images that share marks which agree on one shift, int64 (P, 2)."""
-    from maskwright.data.similar_proof import count_votes
+    from maskwright.data.leaks.proof import count_votes
 
     count, total = len(crowd.sizes), max(len(crowd.words), 1)
     both = _distinct(_like_marks(crowd, split))
@@ -160,7 +160,7 @@ def _likely_overlaps(crowd: Crowd, split: int) -> Numbers:
 
 def _like_marks(crowd: Crowd, split: int) -> Numbers:
     """Return pairs of marks that are alike, the first times the number of marks plus the second."""
-    from maskwright.data.similar_kernels import MOST_TAKEN, neighbours
+    from maskwright.data.leaks.kernels import MOST_TAKEN, neighbours
 
     total = len(crowd.words)
     parts = [np.zeros(0, np.int64)]
@@ -193,7 +193,7 @@ def _best_voted(pairs: Numbers, votes: Numbers) -> Numbers:
 
 
 def _prove_overlaps(pairs: Numbers, crowd: Crowd) -> list[tuple[int, int, str, float]]:
-    from maskwright.data.similar_proof import prove_overlaps
+    from maskwright.data.leaks.proof import prove_overlaps
 
     words, marks, starts, sizes, thumbs = crowd.words, crowd.marks, crowd.starts, crowd.sizes, crowd.thumbs
     rows = _shared(pairs, lambda part, out: prove_overlaps(part, thumbs, words, marks, starts, sizes, out))

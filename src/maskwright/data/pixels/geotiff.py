@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
-from maskwright.data.header import Header, Limit, Pixels, Valid, hush, refuse_size
+from maskwright.data.pixels.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 MAX_BANDS = 1024
 MAX_BLOCK = 1 << 24

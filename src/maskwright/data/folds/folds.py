@@ -18,8 +18,8 @@ from maskwright.core.files import inside, write_text
 from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Folds
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
-from maskwright.data.folds_deal import Parts, deal_by_classes, deal_by_share, lot
-from maskwright.data.folds_groups import Alike, alike, beside, in_words, merge, named_groups, parted
+from maskwright.data.folds.deal import Parts, deal_by_classes, deal_by_share, lot
+from maskwright.data.folds.groups import Alike, alike, beside, in_words, merge, named_groups, parted
 from maskwright.data.sources.base import Limited, Source
 
 HOLDOUT = -1

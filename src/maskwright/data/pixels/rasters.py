@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.grid import Shape
-from maskwright.data import geotiff, pictures
-from maskwright.data.header import Header, Pixels, Valid
+from maskwright.data.pixels import geotiff, pictures
+from maskwright.data.pixels.header import Header, Pixels, Valid
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 """Names that are taken for images when a folder is listed."""

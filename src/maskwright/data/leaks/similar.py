@@ -90,7 +90,7 @@ def _marks_of_level(grey: NDArray[np.uint8], ratio: float, most: int) -> tuple[N
     """Find and describe the clearest marks of one level, spread over the image."""
     import cv2
 
-    from maskwright.data.similar_kernels import write_words
+    from maskwright.data.leaks.kernels import write_words
 
     height, width = (round(side * ratio) for side in grey.shape)
     if min(height, width) < 2 * REACH + 5:
@@ -116,7 +116,7 @@ def _spread(
     places: NDArray[np.int64], strength: NDArray[np.float32], shape: tuple[int, int], most: int
 ) -> NDArray[np.int64]:
     """Keep the strongest marks of each part of the image; what parts leave over goes to the strongest of all."""
-    from maskwright.data.similar_kernels import spread
+    from maskwright.data.leaks.kernels import spread
 
     order = np.argsort(-strength, kind="stable")
     cells = places[:, 0] * CELLS // shape[0] * CELLS + places[:, 1] * CELLS // shape[1]
@@ -155,6 +155,6 @@ def pairs(train: Mapping[str, Description], other: Mapping[str, Description] | N
     Returns:
         each pair once, the surest first; a before b in the order of keys where there is one set.
     """
-    from maskwright.data.similar_search import search
+    from maskwright.data.leaks.search import search
 
     return [Pair(*row) for row in search(train, other)]

@@ -41,7 +41,7 @@ def classify(
     Raises:
         InputError: a colour that no class has, with its share and the nearest declared one.
     """
-    from maskwright.data.palette_kernels import name_colours
+    from maskwright.data.labels.palette_kernels import name_colours
 
     codes = np.array([_code(colour) for colour in meanings], np.int64)
     values = np.array([value for _, value in meanings.values()], np.uint8)
