@@ -145,3 +145,16 @@ def test_digests_tell_bytes_shapes_and_dtypes_apart(tmp_path):
     one.write_bytes(plain.tobytes() * 60_000)
     assert digests.of_file(one) == digests.of_file(one)
     assert (digests.tally(plain.reshape(10, 10)) == (np.arange(256) < 100)).all()
+
+
+def test_what_else_is_known_of_an_item_counts(files, tmp_path):
+    @dataclass(frozen=True)
+    class Grouped(Files):
+        patient: str = "p1"
+
+        def attributes(self, key):
+            return {"patient": self.patient}
+
+    before = seen(Grouped(files.root), tmp_path / "files.json")
+    assert seen(Grouped(files.root), tmp_path / "files.json") == before
+    assert seen(Grouped(files.root, patient="p2"), tmp_path / "files.json") != before

@@ -1,4 +1,4 @@
-"""What a person sees: messages, progress with ETA on a terminal and plain lines elsewhere, errors, exit codes."""
+"""What a person sees: messages, progress with ETA on a terminal and plain lines elsewhere, how errors are said."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where in an item a window lies: anywhere, around a pixel of a class, on an object, and not all of one class."""
+"""Which window of an item a training draws: anywhere, around a class, on an object, not all of one class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which item comes next, and where its window lies: pure functions of (seed, epoch, index), whoever asks and when."""
+"""Which item a training draws next, by weights, classes or errors: pure functions of (seed, epoch, index)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking small pieces away and filling small holes: applied to an answer, and counted for all sizes at once."""
+"""Take small pieces out of an answer and fill small holes, and count what that does for all sizes at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing how answers are cleaned: fold by fold from the other folds, and kept only if that is a gain."""
+"""Choose the sizes that clean.py goes by: fold by fold from the other folds, kept only if that is a gain."""
 
 from __future__ import annotations
 

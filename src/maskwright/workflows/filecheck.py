@@ -38,7 +38,7 @@ class FileCheck:
         self._now: dict[str, list[Any]] = {}
 
     def of(self, source: Source) -> str:
-        """Return one digest of a source: its keys, and the content of its image and label files.
+        """Return one digest of a source: keys, what else is known of items, content of image and label files.
 
         Raises:
             InputError, StorageError: a file cannot be read.
@@ -50,7 +50,8 @@ class FileCheck:
         for key in source.keys:
             seen = [self._now[self._name(path)][2] for path in labels[key]]
             label = seen if len(seen) > 1 else next(iter(seen), None)
-            rows.append([key, images[key].name, self._now[self._name(images[key])][2], label])
+            known = sorted(source.attributes(key).items())
+            rows.append([key, images[key].name, self._now[self._name(images[key])][2], label, known])
         return digest(rows)
 
     def of_one(self, path: Path, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which images show the same thing: copies, mirrored or turned ones, and ones that overlap in part.
+"""The rule for near duplicates and its limits: copies, mirrored or turned images, and ones that overlap in part.
 
 Every image leaves a thumbnail of 64 x 64 and up to 192 marks: spots with 128 comparisons of their
 surroundings, taken in a frame that turns and mirrors with the spot (Calonder et al. 2010, BRIEF, made

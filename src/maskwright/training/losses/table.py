@@ -1,4 +1,4 @@
-"""THE table of losses (a new loss: a term beside, a row here) and weighted sums without ignored pixels."""
+"""THE table of losses, where a new one gets its row: weighted sums of terms, without ignored pixels."""
 
 from __future__ import annotations
 
