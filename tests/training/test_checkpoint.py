@@ -112,13 +112,15 @@ def test_an_optimizer_goes_on_exactly_after_its_tensors_went_through_a_file(stat
     model, optimizer = make()
     for number in range(3):
         step(model, optimizer, number)
-    saved = pack("model", model.state_dict()) | pack("optimizer", optimizer_tensors(optimizer, model))
+    saved = pack("model", model.state_dict()) | pack(
+        "optimizer", optimizer_tensors(optimizer, dict(model.named_parameters()))
+    )
     states.save(3, saved, {"best": {}})
     step(model, optimizer, 3)
 
     again, other = make()
     loaded = states.newest(pytest.fail).tensors
     again.load_state_dict(unpack("model", loaded))
-    load_optimizer(other, again, unpack("optimizer", loaded))
+    load_optimizer(other, dict(again.named_parameters()), unpack("optimizer", loaded))
     step(again, other, 3)
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in model.state_dict().items())

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 import maskwright.training.fit as fit_module
+import maskwright.training.setup as making
 from maskwright.core.errors import InputError, Interrupted, MemoryLimitError
 from maskwright.core.recipe.members import Model, Optimizer
+from maskwright.models.build import build_model
 from maskwright.models.weights import load_model, read_weights
 from maskwright.training.fit import fit_fold
+from maskwright.training.losses.table import Loss
 
 FPN = Model(architecture="fpn", encoder="tu-mobilenetv3_small_050")
 """Has dropout."""
@@ -87,7 +90,7 @@ def test_a_fold_learns_and_leaves_its_files(fold, make_job):
 def test_a_finished_fold_returns_at_once(fold, make_job, monkeypatch):
     job = make_job(epochs=1)
     before = train(job, fold)
-    monkeypatch.setattr(fit_module, "build_model", pytest.fail)
+    monkeypatch.setattr(making, "build_model", pytest.fail)
     told = discs.Told()
     assert train(job, fold, reporter=told) == before
     assert told.started == []
@@ -149,18 +152,13 @@ def test_another_number_of_threads_is_warned_of(fold, make_job, monkeypatch):
 
 
 def test_a_loss_that_is_no_number_stops_naming_step_and_items_and_keeps_the_state(fold, make_job, monkeypatch):
-    real = fit_module.build_loss
+    real, calls = Loss.__call__, []
 
-    def spoilt(*given, **more):
-        loss, calls = real(*given, **more), []
+    def spoilt(loss, *batch):
+        calls.append(1)
+        return real(loss, *batch) * (float("nan") if len(calls) == 3 else 1)
 
-        def call(*batch):
-            calls.append(1)
-            return loss(*batch) * (float("nan") if len(calls) == 3 else 1)
-
-        return call
-
-    monkeypatch.setattr(fit_module, "build_loss", spoilt)
+    monkeypatch.setattr(Loss, "__call__", spoilt)
     job = make_job(save_every=1)
     with pytest.raises(InputError) as caught:
         train(job, fold)
@@ -253,7 +251,7 @@ def test_a_frozen_encoder_does_not_move(fold, make_job):
     job = make_job(epochs=1, optimizer=Optimizer(encoder_lr=0), ema=None)
     train(job, fold)
     torch.manual_seed(job.seed)
-    first = fit_module.build_model(job.member.model, 3, 1).state_dict()
+    first = build_model(job.member.model, 3, 1).state_dict()
     last = read_weights(fold / "last.safetensors")[0]
     moved = {name for name, tensor in last.items() if not torch.equal(tensor, first[name])}
     assert moved

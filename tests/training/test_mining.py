@@ -63,13 +63,13 @@ def test_sums_are_the_same_in_any_order_and_over_any_number_of_states():
     for place, (items, errors) in enumerate(reversed(seen)):
         two.add(items[::-1], errors[::-1])
         if place % 4 == 0:
-            two.pool(Alone())
+            two.gather(Alone())
             again = Ledger(5)
             again.load_state_dict({name: tensor.clone() for name, tensor in two.state_dict().items()})
             two = again
     for ledger in (one, two):
-        ledger.pool(Alone())
-        ledger.end_epoch()
+        ledger.gather(Alone())
+        ledger.after_epoch(1)
     assert one.last.tobytes() == two.last.tobytes()
     means = [np.mean(np.concatenate([errors[items == item] for items, errors in seen])) for item in range(5)]
     assert one.last == pytest.approx(means, abs=1 / UNIT)
@@ -78,13 +78,13 @@ def test_sums_are_the_same_in_any_order_and_over_any_number_of_states():
 def test_items_that_were_not_drawn_keep_their_last_error():
     ledger = Ledger(3)
     ledger.add(np.array([0, 1]), np.array([1.0, np.nan], np.float32))
-    ledger.pool(Two())
-    ledger.end_epoch()
+    ledger.gather(Two())
+    ledger.after_epoch(1)
     assert ledger.last[0] == 1.0
     assert np.isnan(ledger.last[1:]).all()
     ledger.add(np.array([1, 1]), np.array([0.5, 1e30], np.float32))
-    ledger.pool(Alone())
-    ledger.end_epoch()
+    ledger.gather(Alone())
+    ledger.after_epoch(1)
     assert ledger.last[:2].tolist() == [1.0, 500.25]
 
 

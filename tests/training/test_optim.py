@@ -135,7 +135,8 @@ def test_a_restored_optimiser_goes_on_to_the_bit(name):
     second = small(1)
     second.load_state_dict(first.state_dict())
     other = made(second, name)
-    load_optimizer(other, second, optimizer_tensors(optimizer, first))
+    tensors = optimizer_tensors(optimizer, dict(first.named_parameters()))
+    load_optimizer(other, dict(second.named_parameters()), tensors)
     walk(second, other, 4, first=7)
     for one, two in zip(whole.parameters(), second.parameters(), strict=True):
         assert torch.equal(one, two)

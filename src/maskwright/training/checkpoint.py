@@ -152,22 +152,23 @@ def unpack(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
-    """Return the optimiser's running averages as `<parameter>:<what>` -> tensor."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Return the optimiser's running averages of named parameters as `<parameter>:<what>` -> tensor."""
     found = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters.items():
         for what, value in optimizer.state.get(parameter, {}).items():
             found[f"{name}:{what}"] = value if isinstance(value, Tensor) else torch.tensor(value)
     return found
 
 
-def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], tensors: Mapping[str, Tensor]
+) -> None:
     """Fill an optimiser from `optimizer_tensors`, each average in the memory layout of its parameter.
 
     torch's own load_state_dict keeps the layout of what is loaded; the fused kernel walks memory in
     order, so a channels_last weight beside a contiguous average would be mixed up.
     """
-    parameters = dict(model.named_parameters())
     for name, value in tensors.items():
         parameter_name, _, what = name.rpartition(":")
         parameter = parameters[parameter_name]

@@ -56,6 +56,14 @@ class Cluster:
         distributed.all_reduce(everyone)
         return sums + (everyone - sums.detach())
 
+    def level(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Make gradients the same in all processes, bit for bit, where each has the whole one, times their number."""
+        if self.size > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    distributed.all_reduce(parameter.grad)
+                    parameter.grad /= self.size**2
+
     def total(self, counts: Tensor) -> Tensor:
         """Add counts of all processes up, or values that are 0 in all but one of them."""
         if self.size > 1:

@@ -40,7 +40,7 @@ class Ema:
         return dict(zip(self._names, self._average, strict=True)) | self._others
 
     @torch.no_grad()
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> None:
         """Take averages from a state dict."""
         for name, average in zip(self._names, self._average, strict=True):
             average.copy_(state[name])

@@ -35,6 +35,8 @@ class Kit:
     train: Train
     bf16: bool
     seed: int
+    shared: tuple[nn.Parameter, ...] = ()
+    """Parameters of the loss, which DDP does not know: each process has their whole gradient."""
     errors: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """From logits, label and valid to the error of each sample, where items are drawn by their errors."""
 
@@ -81,6 +83,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
         losses.append(loss.detach())
         if kit.errors is not None:
             watched.append((batch["index"], kit.errors(logits, batch["label"], batch["valid"])))
+    kit.cluster.level(kit.shared)
     norm = clip(kit.parameters, kit.train.clip)
     kit.optimizer.step()
     if kit.ema is not None:

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from maskwright.core.labels import Task
 from maskwright.training.cluster import Cluster
+from maskwright.training.parts import Part
 
 UNIT = 1 << 20
 """Parts of 1 that errors are counted in: whole numbers add up to the same in any order, over any processes."""
@@ -41,7 +42,7 @@ def item_errors(logits: Tensor, label: Tensor, valid: Tensor, task: Task) -> Ten
     return torch.where(valid, each, 0.0).sum((1, 2)) / valid.sum((1, 2))
 
 
-class Ledger:
+class Ledger(Part):
     """Errors of the items in this epoch and in the one before.
 
     Args:
@@ -61,12 +62,12 @@ class Ledger:
         np.add.at(self._mine[0], items[known], parts)
         np.add.at(self._mine[1], items[known], 1)
 
-    def pool(self, cluster: Cluster) -> None:
+    def gather(self, cluster: Cluster) -> None:
         """Give each process the sums of all; all must call this together."""
         self._sums += cluster.total(torch.from_numpy(self._mine)).numpy()
         self._mine = np.zeros_like(self._mine)
 
-    def end_epoch(self) -> None:
+    def after_epoch(self, _epoch: int) -> None:
         """Make the pooled means those of the last epoch, and begin anew."""
         sums, counts = self._sums
         drawn = counts > 0
@@ -74,9 +75,9 @@ class Ledger:
         self._sums = np.zeros_like(self._sums)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what a crash-safe state must hold; pool first."""
+        """Return what a crash-safe state must hold; gather first."""
         return {"sums": torch.from_numpy(self._sums), "last": torch.from_numpy(self.last)}
 
-    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, tensors: Mapping[str, Tensor], /) -> None:
         """Go on from a state."""
         self._sums, self.last = tensors["sums"].numpy().copy(), tensors["last"].numpy().copy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -23,15 +23,27 @@ def check(block: Optimizer, where: str) -> None:
         raise unknown("optimizer", block.name, OPTIMIZERS, f"{where}.name")
 
 
-def build_optimizer(model: SegModel, block: Optimizer, where: str = "optimizer") -> torch.optim.Optimizer:
+def build_optimizer(
+    model: SegModel, block: Optimizer, own: Iterable[nn.Parameter] = (), where: str = "optimizer"
+) -> torch.optim.Optimizer:
     """Build the optimiser over the model's trainable parameters; `encoder_lr: 0` freezes the encoder.
 
     Each group carries `peak`, its learning rate where the schedule's multiplier is 1.
+
+    Args:
+        model: the network.
+        block: the recipe's optimizer block.
+        own: parameters of the loss; they learn at `lr`, without decay.
+        where: recipe key for messages.
     """
     check(block, where)
     if block.encoder_lr == 0:
         model.freeze_encoder()
-    return OPTIMIZERS[block.name](groups(model, block), block)
+    dealt = groups(model, block)
+    learned = list(own)
+    if learned:
+        dealt.append({"params": learned, "lr": block.lr, "peak": block.lr, "weight_decay": 0.0})
+    return OPTIMIZERS[block.name](dealt, block)
 
 
 def groups(model: SegModel, block: Optimizer) -> Groups:

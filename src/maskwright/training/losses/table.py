@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.labels import Task, TaskKind
 from maskwright.training.losses import options
 from maskwright.training.losses.options import Frequency, Options
 from maskwright.training.losses.terms import Pixels, Sums, Term
+from maskwright.training.parts import Part
 
 Pool = Callable[[Tensor], Tensor]
 """From this process's sums to those of all processes, with this process's gradient."""
@@ -29,8 +30,8 @@ class Kind:
     tasks: tuple[TaskKind, ...]
 
 
-class Loss:
-    """A weighted sum of terms over the valid pixels of a batch.
+class Loss(Part):
+    """A weighted sum of terms over the valid pixels of a batch; a part, as a loss may learn and be told of scores.
 
     Args:
         terms: (weight, term) pairs.
@@ -60,6 +61,14 @@ class Loss:
             for (weight, term), part in zip(self.terms, sums, strict=True)
         ]
         return values[0] if len(values) == 1 else torch.stack(values).sum()
+
+    def alone(self) -> Loss:
+        """Return the same loss, state and all, for a batch that this process has to itself."""
+        return Loss(self.terms, self.task)
+
+    def named_parameters(self) -> dict[str, nn.Parameter]:
+        """Return what the optimiser moves of the loss, by name: nothing. All processes have its whole gradient."""
+        return {}
 
     def _pixels(self, logits: Tensor, label: Tensor, valid: Tensor) -> Pixels:
         whole = bool(valid.all()) if valid.device.type == "cpu" else False  # elsewhere looking would wait for it

@@ -1,0 +1,126 @@
+"""What a training works with, made from its job: network, step, exam and samples."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from maskwright.core.errors import InputError
+from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
+from maskwright.data.sampling import Lots
+from maskwright.models.adapt import SegModel, freeze_unused, needs_two
+from maskwright.models.build import build_model
+from maskwright.training.cluster import Cluster
+from maskwright.training.ema import Ema
+from maskwright.training.job import FoldJob
+from maskwright.training.loop import Kit
+from maskwright.training.losses.table import build_loss
+from maskwright.training.mining import Ledger, item_errors
+from maskwright.training.optim import build_optimizer
+from maskwright.training.parts import OptimizerPart, Parts
+from maskwright.training.plan import Plan
+from maskwright.training.precision import precision_of
+from maskwright.training.schedule import build_schedule
+from maskwright.training.validate import Exam
+
+
+def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
+    """Return the network with its first weights, on the device and in training mode.
+
+    Raises:
+        InputError: it cannot be built, or its batch norm has nothing to average over.
+    """
+    train, bands = job.member.train, len(job.preprocess.bands)
+    torch.manual_seed(job.seed)
+    model = build_model(job.member.model, bands, job.task.planes, job.recipe_dir)
+    layout = torch.channels_last if train.channels_last else torch.contiguous_format
+    model = model.to(cluster.device).to(memory_format=layout)
+    freeze_unused(model, bands)
+    if train.batch_size == cluster.size and needs_two(model, bands, train.crop_shape):
+        raise InputError(
+            "with one sample in each process the batch norm of this model has nothing to average over",
+            where=folder,
+            fix=f"use train.batch_size={2 * cluster.size} or more, or another architecture",
+        )
+    return model.train()
+
+
+def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, errors: bool) -> Kit:
+    """Return what a step works with.
+
+    Args:
+        job: what to train.
+        plan: its steps.
+        cluster: the processes.
+        model: from build_network.
+        errors: whether each sample's error is asked for.
+    """
+    member = job.member
+    loss = build_loss(member.loss, job.task, cluster.pool if cluster.size > 1 else None, frequency=job.frequency)
+    own = loss.named_parameters()
+    optimizer = build_optimizer(model, member.optimizer, own.values())
+    # the optimiser stays bare: accelerate's wrapper serves loss scaling, which bf16 does not need, and takes its
+    # time in every step
+    prepared = cluster.prepare(model)
+    return Kit(
+        model=prepared,
+        optimizer=optimizer,
+        parameters=tuple(parameter for group in optimizer.param_groups for parameter in group["params"]),
+        loss=loss,
+        multiplier=build_schedule(member.schedule, plan.total, steps_per_epoch=plan.steps_per_epoch),
+        # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
+        ema=Ema(model, member.train.ema) if member.train.ema is not None else None,
+        cluster=cluster,
+        train=member.train,
+        bf16=precision_of(member.train, cluster.device) == "bf16",
+        seed=job.seed,
+        errors=partial(item_errors, task=job.task) if errors else None,
+        shared=tuple(own.values()),
+    )
+
+
+def build_parts(model: SegModel, kit: Kit, ledger: Ledger | None) -> Parts:
+    """Return everything that has state, under the names that crash-safe states use."""
+    parameters = dict(model.named_parameters())
+    parameters |= {f"loss.{name}": parameter for name, parameter in kit.loss.named_parameters().items()}
+    parts = Parts({"model": model, "optimizer": OptimizerPart(kit.optimizer, parameters), "loss": kit.loss})
+    if kit.ema is not None:
+        parts.named["ema"] = kit.ema
+    if ledger is not None:
+        parts.named["ledger"] = ledger
+    return parts
+
+
+def build_exam(job: FoldJob, kit: Kit) -> Exam | None:
+    """Return what the model is examined on; None without held-out items."""
+    train = job.member.train
+    if not job.valid_keys:
+        return None
+    windows = ValidSet(
+        job.source, job.valid_keys, job.task, job.preprocess, train.crop_shape, job.max_pixels, job.cache
+    )
+    size = 1 if train.crop_shape is None else job.member.predict.batch_size
+    return Exam(windows, job.task, size, train.workers, kit.bf16, train.channels_last, kit.loss.alone())
+
+
+def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
+    """Return what batches are read from, by (epoch, index)."""
+    return TrainSet(
+        TrainSpec(
+            source=job.source,
+            keys=job.train_keys,
+            task=job.task,
+            preprocess=job.preprocess,
+            crop_shape=job.member.train.crop_shape,
+            augment=job.member.augment,
+            max_pixels=job.max_pixels,
+            seed=job.seed,
+            draws=plan.draws,
+            cache=job.cache,
+            lots=lots,
+            classes=job.drawn_classes,
+            pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
+        )
+    )
