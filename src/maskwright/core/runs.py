@@ -1,6 +1,6 @@
 """The run folder: its names, its lock, and its manifest of what is finished and made from what.
 
-    recipe.yaml  audit.json  fingerprint.json  files.json  folds.csv  members/<member>/fold<k>/
+    recipe.yaml  audit.json  fingerprint.json  files.json  folds.csv  weights.json  members/<member>/fold<k>/
     probabilities/<member>/<split>/  decision.json  items.csv  held_out.json  output/  report.html
     manifest.json  run.lock  cache/
 
@@ -60,6 +60,7 @@ class RunFolder:
         self.audit = self.root / "audit.json"
         self.files = self.root / "files.json"
         self.folds = self.root / "folds.csv"
+        self.weights = self.root / "weights.json"
         self.decision = self.root / "decision.json"
         self.items = self.root / "items.csv"
         self.held_out = self.root / "held_out.json"

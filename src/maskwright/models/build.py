@@ -8,6 +8,7 @@ from typing import Protocol
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Model
+from maskwright.models import hub
 from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into
 from maskwright.models.smp import Smp
@@ -41,9 +42,9 @@ def check(block: Model, where: str) -> None:
     """
     if block.architecture not in ARCHITECTURES:
         raise unknown("architecture", block.architecture, ARCHITECTURES, f"{where}.architecture")
-    if block.weights is not None and block.weights.lower().endswith(PICKLED):
+    if block.tag is not None and block.tag.lower().endswith(PICKLED):
         raise InputError(
-            f"pickled checkpoint '{block.weights}' can run code when it is opened",
+            f"pickled checkpoint '{block.tag}' can run code when it is opened",
             where=f"{where}.weights",
             fix="convert it to .safetensors where you trust it",
         )
@@ -66,10 +67,11 @@ def build_model(
         InputError: as `check`, and when weights are missing, damaged or do not fit.
     """
     check(block, where)
-    local = block.weights is not None and block.weights.endswith(".safetensors")
-    model = ARCHITECTURES[block.architecture].build(block, bands, planes, where, pretrained=not local)
-    if local:
-        load_into(model, (recipe_dir or Path()) / str(block.weights), bands)
+    model = ARCHITECTURES[block.architecture].build(block, bands, planes, where, pretrained=block.tag is not None)
+    if block.local_file is not None:
+        load_into(model, (recipe_dir or Path()) / block.local_file, bands)
+    elif block.first is not None and block.first.hub is not None:
+        load_into(model, hub.fetch(block.first, where), bands)
     return model
 
 

@@ -52,14 +52,14 @@ class Smp:
     def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
         """Build the network with random or pretrained encoder weights."""
         found = plan(self, block, where)
-        weights: str | bool | None = block.weights if pretrained else None
+        weights: str | bool | None = block.tag if pretrained else None
         if weights is not None and block.encoder.startswith("tu-"):
             weights = True
         try:
             network = _construct(self, block, bands, planes, weights, found.options)
         except OSError as error:
             raise InputError(
-                f"pretrained weights '{block.weights}' of encoder '{block.encoder}' cannot be fetched "
+                f"pretrained weights '{block.tag}' of encoder '{block.encoder}' cannot be fetched "
                 f"({type(error).__name__})",
                 where=where,
                 fix="connect to the network, or give weights: a local .safetensors file, or leave weights out",
@@ -248,17 +248,17 @@ def _check_weights(block: Model, where: str) -> None:
     import timm
     from segmentation_models_pytorch.encoders import encoders
 
-    if block.weights is None or block.weights.endswith(".safetensors"):
+    if block.tag is None:
         return
     if not block.encoder.startswith("tu-"):
         tags = encoders[block.encoder]["pretrained_settings"]
-        if block.weights not in tags:
-            raise unknown(f"weights of {block.encoder}", block.weights, tags, f"{where}.weights")
-    elif block.weights != "imagenet":
+        if block.tag not in tags:
+            raise unknown(f"weights of {block.encoder}", block.tag, tags, f"{where}.weights")
+    elif block.tag != "imagenet":
         raise InputError(
-            f"a timm encoder's tag belongs to its name, got weights '{block.weights}'",
+            f"a timm encoder's tag belongs to its name, got weights '{block.tag}'",
             where=f"{where}.weights",
-            fix=f"write encoder: {block.encoder.split('.')[0]}.{block.weights} and weights: imagenet",
+            fix=f"write encoder: {block.encoder.split('.')[0]}.{block.tag} and weights: imagenet",
         )
     elif not timm.models.is_model_pretrained(block.encoder[3:]):
         raise InputError(

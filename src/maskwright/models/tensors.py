@@ -99,13 +99,29 @@ def read_facts(path: Path) -> dict[str, Any]:
         InputError: as read_foreign.
     """
     try:
+        facts = json.loads(read_metadata(path).get(FACTS, "{}"))
+    except ValueError:
+        raise _no_safetensors(path) from None
+    return facts if isinstance(facts, dict) else {}
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Read the texts that any safetensors file carries, without its tensors.
+
+    Raises:
+        InputError: absent, truncated, or no safetensors.
+    """
+    try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
-            facts = json.loads((file.metadata() or {}).get(FACTS, "{}"))
+            return dict(file.metadata() or {})
     except OSError as error:
         raise from_os_error(error, path) from error
     except (SafetensorError, ValueError):
-        raise InputError("truncated or not a safetensors file", where=path, fix="copy or make it again") from None
-    return facts if isinstance(facts, dict) else {}
+        raise _no_safetensors(path) from None
+
+
+def _no_safetensors(path: Path) -> InputError:
+    return InputError("truncated or not a safetensors file", where=path, fix="copy or make it again")
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import MemoryLimitError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
-from maskwright.core.recipe.members import Member
+from maskwright.core.recipe.members import Member, without_terms
 from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
@@ -57,6 +57,7 @@ class FoldJob:
         """16 hex digits over all that decides the weights; speed and prediction settings do not."""
         member = self.member.model_dump(mode="json")
         member.pop("predict")
+        member["model"] = without_terms(member["model"])
         for name in ("workers", "save_every"):
             member["train"].pop(name)
         plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]

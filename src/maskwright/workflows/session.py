@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.files import inside, read_json, write_text
@@ -23,6 +23,9 @@ from maskwright.data.findings import refuse
 from maskwright.data.folds.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Source
 from maskwright.workflows.filecheck import FileCheck
+
+if TYPE_CHECKING:
+    from maskwright.models.ledger import Entry
 
 STAGES = ("inspect", "split", "train", "predict", "decide", "export", "report")
 
@@ -87,6 +90,11 @@ class Session:
     def test_files(self) -> str:
         """The same of the items to predict."""
         return "" if self.test_source is None else self.files.of(self.test_source)
+
+    @cached_property
+    def ledger(self) -> tuple[Entry, ...]:
+        """What is known of the first weights of each member."""
+        return weights_ledger(self.recipe, self.recipe_dir, "members")
 
     def portable(self, plain: Any) -> Any:
         """Take an absolute data.root out of all texts of plain data, so that no machine's path stays in the run."""
@@ -180,6 +188,7 @@ def open_session(
         checked = make_quick(checked)
     check_names(checked, path)
     _check_files(checked, path)
+    _check_weights(checked, path)
     if out is None:
         inside_run = path.name == "recipe.yaml" and (path.parent / "manifest.json").exists()
         out = path.parent if inside_run else Path("runs") / checked.name
@@ -250,11 +259,30 @@ def check_names(recipe: Recipe, path: Path) -> None:
         table.check(member.augment, f"{where}.augment", base.Setting(recipe.task, bands))
 
 
+def weights_ledger(recipe: Recipe, recipe_dir: Path, where: str) -> tuple[Entry, ...]:
+    """Return what is known of the first weights of each member; `where` stands before its name in messages."""
+    from maskwright.models.ledger import entry_of
+
+    return tuple(
+        entry_of(name, member.model, recipe_dir, f"{where}.{name}.model.weights")
+        for name, member in recipe.members.items()
+    )
+
+
+def _check_weights(recipe: Recipe, path: Path) -> None:
+    """Refuse first weights that the recipe's rules do not allow."""
+    from maskwright.models.ledger import keep_rule
+
+    if recipe.rules.weights != "any":
+        for entry in weights_ledger(recipe, path.parent, f"{path}:members"):
+            keep_rule(entry, recipe.rules.weights, f"{path}:members.{entry.member}.model.weights")
+
+
 def _check_files(recipe: Recipe, path: Path) -> None:
     """Refuse files that the recipe names and that are only read late, before anything is trained."""
     for name, member in recipe.members.items():
-        weights = member.model.weights
-        if weights is not None and weights.endswith(".safetensors") and not (path.parent / weights).is_file():
+        weights = member.model.local_file
+        if weights is not None and not (path.parent / weights).is_file():
             raise RecipeError(
                 f"no such file: {weights}", where=f"{path}:members.{name}.model.weights", fix="check the path"
             )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from maskwright.core.errors import InputError
-from maskwright.core.files import inside, write_json
+from maskwright.core.files import inside, read_json, write_json
 from maskwright.core.recipe.load import digest, recipe_hash
+from maskwright.core.recipe.members import without_terms
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
 from maskwright.data.audit import audit
@@ -142,12 +143,27 @@ def train(session: Session, member: str | None = None, fold: int | None = None) 
     count = session.recipe.folds.count
     if fold is not None and not 0 <= fold < count:
         raise InputError(f"fold {fold} of {count}", where="--fold", fix=f"give 0 to {count - 1}")
+    keep_ledger(session)
     for name in session.chosen_members(member):
         for index in range(count) if fold is None else [fold]:
             _train_fold(session, name, index)
             session.stop.check(f"{name} fold {index} is finished")
     if all(_trained(session, name, index) for name in session.recipe.members for index in range(count)):
         reading.drop_cache(session)
+
+
+def keep_ledger(session: Session) -> None:
+    """Write weights.json, the ledger of first weights, where it is not there as it is now; say what to look at."""
+    ledger = [entry.to_plain() for entry in session.ledger]
+    if not session.main or (session.run.weights.exists() and read_json(session.run.weights) == ledger):
+        return
+    write_json(session.run.weights, ledger)
+    for entry in session.ledger:
+        if entry.commercial != "yes":
+            use = "not for commercial use" if entry.commercial == "no" else "commercial use unknown"
+            session.reporter.say(
+                f"note: weights of {entry.member}: {entry.weights}: {use} ({entry.licence or 'no licence stated'})"
+            )
 
 
 def _trained(session: Session, name: str, fold: int) -> bool:
@@ -157,6 +173,7 @@ def _trained(session: Session, name: str, fold: int) -> bool:
 def train_inputs(session: Session, name: str) -> dict[str, Any]:
     """Return what a trained fold depends on, key by key as in the recipe."""
     member = {key: value for key, value in session.plain["members"][name].items() if key != "predict"}
+    member["model"] = without_terms(member["model"])
     member["train"] = {key: value for key, value in member["train"].items() if key not in ("workers", "save_every")}
     return {
         **_first_weights(session, name),
@@ -170,8 +187,8 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
 
 def _first_weights(session: Session, name: str) -> dict[str, Any]:
     """Return the digest of the local file a member starts from, if it does: another file of that name counts."""
-    weights = session.recipe.members[name].model.weights
-    if weights is None or not weights.endswith(".safetensors"):
+    weights = session.recipe.members[name].model.local_file
+    if weights is None:
         return {}
     return {"weights_file": session.files.of_one(session.recipe_dir / weights, f"weights of {name}")}
 
@@ -224,7 +241,13 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         pixels=reading.pixels_of(print_, keys),
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,
-        facts={"member": name, "fold": fold, "recipe": recipe_hash(session.recipe), "maskwright": __version__},
+        facts={
+            "first_weights": next(entry.to_plain() for entry in session.ledger if entry.member == name),
+            "member": name,
+            "fold": fold,
+            "recipe": recipe_hash(session.recipe),
+            "maskwright": __version__,
+        },
     )
     if session.main:
         session.run.begin(unit, inputs)

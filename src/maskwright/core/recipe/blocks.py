@@ -194,6 +194,14 @@ class ReportOutput(Block):
 Output = Annotated[MasksOutput | RleCsvOutput | ReportOutput, Field(discriminator="format")]
 
 
+class Rules(Block):
+    """What a run must keep to, or it is refused before any work."""
+
+    weights: Literal["any", "known", "commercial-ok"] = "any"
+    """known: first weights must have a licence that somebody states; commercial-ok: one that is known to allow
+    commercial use. What nobody states is refused by both, never taken for fine."""
+
+
 class Recipe(Block):
     """Everything one run is made from."""
 
@@ -215,6 +223,8 @@ class Recipe(Block):
     """How probabilities become one answer."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
     """Files to write."""
+    rules: Rules = Rules()
+    """What the run must keep to."""
 
     @field_validator("members")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from maskwright.core.grid import SYMMETRIES
 from maskwright.core.recipe import presets
@@ -15,6 +16,37 @@ Whole = Literal["whole"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
+class Weights(Block):
+    """First weights, where they come from and on what terms: exactly one of tag, file (alone) and hub."""
+
+    tag: str | None = None
+    """A pretrained tag that the model library knows, such as imagenet."""
+    file: str | None = None
+    """A .safetensors file relative to the recipe; with hub, its name in the repository."""
+    hub: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+    """A repository OWNER/NAME on the Hugging Face hub; fetched once, then read from its cache."""
+    revision: str = "main"
+    """Of hub: a branch, tag or commit; only a commit stays what it is."""
+    licence: str | None = None
+    """What you found out, as an SPDX name in small letters, e.g. apache-2.0; null: what tables and files say."""
+    source: str | None = None
+    """Who made them, or where you got them."""
+    commercial: bool | None = None
+    """Whether they may be used commercially, if you read the terms; null: as the licence is known for."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Weights:
+        if sum((self.tag is not None, self.hub is not None, self.hub is None and self.file is not None)) != 1:
+            raise ValueError("give exactly one of tag, file and hub (with hub, file is a name in the repository)")
+        if self.file is not None and not self.file.endswith(".safetensors"):
+            raise ValueError(f"file '{self.file}' must end in .safetensors; convert it where you trust it")
+        return self
+
+
+def _way(given: Any) -> str:
+    return "text" if isinstance(given, str) else "none" if given is None else "block"
+
+
 class Model(Block):
     """Which network, and where its first weights come from."""
 
@@ -22,11 +54,46 @@ class Model(Block):
     """A name from models/build.py, e.g. unet, fpn, pan, segformer."""
     encoder: str = "resnet34"
     """An SMP encoder name, or a timm name with the prefix tu-."""
-    weights: str | None = None
-    """None: random; a path ending in .safetensors (relative to the recipe): that file; else a pretrained
-    tag that SMP knows, such as imagenet."""
+    weights: Annotated[
+        Annotated[str, Tag("text")] | Annotated[Weights, Tag("block")] | Annotated[None, Tag("none")],
+        Discriminator(_way),
+    ] = None
+    """None: random; a path ending in .safetensors (relative to the recipe): that file; another text: a pretrained
+    tag that SMP knows, such as imagenet; or a block that also says whose they are and under what licence."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further constructor arguments of the architecture, passed as they are."""
+
+    @property
+    def first(self) -> Weights | None:
+        """The first weights as a block, whichever way they were written; None: random."""
+        if not isinstance(self.weights, str):
+            return self.weights
+        if self.weights.endswith(".safetensors"):
+            return Weights(file=self.weights)
+        return Weights(tag=self.weights)
+
+    @property
+    def tag(self) -> str | None:
+        """The pretrained tag to fetch, if the first weights are one."""
+        return None if self.first is None else self.first.tag
+
+    @property
+    def local_file(self) -> str | None:
+        """The weights file beside the recipe, if the first weights are one."""
+        return None if self.first is None or self.first.hub is not None else self.first.file
+
+
+def without_terms(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a plain model block whose weights are said without licence, source and use, which train nothing.
+
+    What a text could say becomes a text again, so that a run may be told the licence later without training anew.
+    """
+    weights = model["weights"]
+    if not isinstance(weights, Mapping):
+        return dict(model)
+    if weights["hub"] is None:
+        return {**model, "weights": weights["tag"] or weights["file"]}
+    return {**model, "weights": {key: weights[key] for key in ("hub", "file", "revision")}}
 
 
 class Optimizer(Block):
