@@ -1,22 +1,25 @@
 """What augmentation and balanced crops bring: out-of-fold scores of whole runs, over seeds, at equal steps.
 
-    python -m bench.gain camvid PATH [--steps 400] [--seeds 3] [--out FOLDER]
+    python -m bench.gain camvid PATH [--steps 400] [--seeds 3] [--jobs 1] [--out FOLDER]
     python -m bench.gain facades PATH
 
 Images are shrunk first (camvid to half, facades to a quarter) so that a CPU gets through enough steps to overfit,
 which is what augmentation is against. Each row is a whole `maskwright` run of two folds: same network, crops, batch
-and number of steps. Scores: IoU out of fold, pixels pooled, mean over classes; `rare` is the mean over the three
-classes with the fewest pixels. Finished runs in FOLDER are not repeated, so the bench can be interrupted.
+and number of steps; `--jobs` of them at once, which a GPU has room for. Scores: IoU out of fold, pixels pooled, mean
+over classes; `rare` is the mean over the three classes with the fewest pixels. Finished runs in FOLDER are not
+repeated, so the bench can be interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from maskwright.core.labels import Task
-from maskwright.core.recipe.sources import CocoSource, FolderSource
+from maskwright.core.recipe.sources import CocoSource, FolderSource, RleCsvSource
 from maskwright.data.items import read_item
 from maskwright.data.sources.open import open_source
 
@@ -36,6 +39,13 @@ IGNORE = 255
 CAMVID = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
 FACADES = ("balcony-fence", "car", "facade", "fence", "non-building-infrastructure", "shop", "street",
            "traffic-infrastructure", "vegetation", "window")  # fmt: skip
+NUCLEI = RleCsvSource(images="images", table="labels_rle.csv", order="column", rows="instance")
+SETS: dict[str, tuple[tuple[str, ...], int, int | None, Any]] = {
+    "camvid": (CAMVID, 2, 11, FolderSource(images="train", masks="trainannot")),
+    "facades": (FACADES, 4, None, CocoSource(images="train", annotations="train.json")),
+    "nuclei": (("nucleus",), 1, None, NUCLEI),
+}
+"""Name -> classes, how many times smaller, ignored value, where labels are."""
 
 
 @dataclass(frozen=True)
@@ -55,28 +65,76 @@ VARIANTS = {
 }
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A shrunk set and how long members train on it."""
+
+    name: str
+    classes: Sequence[str]
+    rare: Sequence[str]
+    steps: int
+    encoder: str
+    crop: int
+    workers: int
+
+
 def main() -> None:
     """Shrink the set, run every variant with every seed, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", choices=["camvid", "facades"])
+    options = arguments(__doc__).parse_args()
+    folder = options.out / options.set
+    setting = open_setting(options, folder)
+    print(f"rare: {', '.join(setting.rare)}")
+    recipes = {
+        name: (lambda seed, variant=variant: make_recipe(setting, variant, seed)) for name, variant in VARIANTS.items()
+    }
+    table(recipes, options, folder)
+
+
+def arguments(told: str | None) -> argparse.ArgumentParser:
+    """Return what both benches of whole runs are asked for."""
+    parser = argparse.ArgumentParser(description=told, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=list(SETS))
     parser.add_argument("path", type=Path)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--encoder", default="tu-resnet10t")
+    parser.add_argument("--crop", type=int, default=96)
+    parser.add_argument("--only", nargs="*", help="rows to measure; the first is compared with")
+    parser.add_argument("--workers", type=int, default=0, help="processes of each run that read and augment")
     parser.add_argument("--out", type=Path, default=Path("runs/gain"))
-    options = parser.parse_args()
-    folder = options.out / options.set
+    return parser
+
+
+def open_setting(options: argparse.Namespace, folder: Path) -> Setting:
+    """Shrink the set, once, and find its rarest classes."""
     classes = shrink(options.set, options.path, folder / "data")
     rare = rarest(folder / "data", classes)
-    print(f"rare: {', '.join(rare)}")
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in VARIANTS}
-    for seed in range(options.seeds):
-        for name, variant in VARIANTS.items():
-            recipe = make_recipe(options.set, (classes, rare), variant, options.steps, seed)
-            run = folder / f"{name.replace(' ', '')}-{seed}"
-            found[name].append(measure(recipe, run, folder / "data"))
-            print(f"{name:24} seed {seed}: IoU {found[name][-1][0]:.4f}, rare {found[name][-1][1]:.4f}", flush=True)
-    for name, rows in found.items():
-        print(f"{name:24} {spread([row[0] for row in rows])}   rare {spread([row[1] for row in rows])}")
+    return Setting(options.set, classes, rare, options.steps, options.encoder, options.crop, options.workers)
+
+
+def table(recipes: Mapping[str, Callable[[int], dict[str, Any]]], options: argparse.Namespace, folder: Path) -> None:
+    """Run every recipe with every seed, `jobs` at a time, and print a line for each run and for each recipe."""
+
+    def one(place: tuple[int, str]) -> tuple[float, float]:
+        seed, name = place
+        run = folder / f"{re.sub('[^a-z0-9_]+', '-', name)}-{seed}"
+        found = measure(recipes[name](seed), run, folder / "data")
+        print(f"{name:24} seed {seed}: IoU {found[0]:.4f}, rare {found[1]:.4f}", flush=True)
+        return found
+
+    recipes = {name: recipes[name] for name in options.only or recipes}
+    places = [(seed, name) for seed in range(options.seeds) for name in recipes]
+    with ThreadPoolExecutor(options.jobs) as executor:
+        found = dict(zip(places, executor.map(one, places), strict=True))
+    first = next(iter(recipes))
+    for name in recipes:
+        rows = [found[seed, name] for seed in range(options.seeds)]
+        gains = [row[0] - found[seed, first][0] for seed, row in enumerate(rows)]
+        print(
+            f"{name:24} {spread([row[0] for row in rows])}   rare {spread([row[1] for row in rows])}"
+            f"   against {first} {spread(gains)}"
+        )
 
 
 def spread(values: Sequence[float]) -> str:
@@ -86,15 +144,12 @@ def spread(values: Sequence[float]) -> str:
 
 def shrink(name: str, path: Path, folder: Path) -> tuple[str, ...]:
     """Write the set as small images and index masks, once; return the class names."""
-    if name == "camvid":
-        classes, factor = CAMVID, 2
-        task = Task(kind="multiclass", classes=classes, ignore=11)
-        source = open_source(FolderSource(images="train", masks="trainannot"), path, task)
-    else:
-        classes, factor = FACADES, 4
-        task = Task(kind="multiclass", classes=classes)
-        source = open_source(CocoSource(images="train", annotations="train.json"), path, task)
-    for key in () if folder.exists() else source.keys:
+    classes, factor, ignore, block = SETS[name]
+    if folder.exists():
+        return classes
+    task = Task(kind="binary" if len(classes) == 1 else "multiclass", classes=classes, ignore=ignore)
+    source = open_source(block, path, task)
+    for key in source.keys:
         item = read_item(source, key, task, LIMIT)
         assert item.label is not None, key
         label = np.where(item.valid, item.label, IGNORE).astype(np.uint8)
@@ -116,41 +171,46 @@ def rarest(folder: Path, classes: Sequence[str]) -> list[str]:
     return [classes[index] for index in sorted(there, key=lambda index: counts[index])[:RARE]]
 
 
-def make_recipe(
-    name: str, named: tuple[Sequence[str], Sequence[str]], variant: Variant, steps: int, seed: int
-) -> dict[str, Any]:
-    """Return one row's recipe; `named` are all classes, and the rare ones."""
-    classes, rare = named
+def make_recipe(setting: Setting, variant: Variant, seed: int) -> dict[str, Any]:
+    """Return one row's recipe."""
     slim = {"decoder_channels": [64, 48, 32, 24, 16]}
     member: dict[str, Any] = {
-        "model": {"architecture": "unet", "encoder": "tu-resnet10t", "options": slim},
+        "model": {"architecture": "unet", "encoder": setting.encoder, "options": slim},
         "augment": variant.augment,
         "optimizer": {"lr": 2e-3},
         "train": {
             "epochs": 10,
-            "steps_per_epoch": max(1, steps // 10),
+            "steps_per_epoch": max(1, setting.steps // 10),
             "batch_size": 8,
-            "crop": 96,
+            "crop": setting.crop,
+            "workers": setting.workers,
             "ema": 0.98,
             "validate_every": 10,
         },
         "predict": {"window": "whole"},
     }
     if variant.rare == "paste":
-        member["augment"] = [*variant.augment, {"copy_paste": {"p": 0.5, "classes": list(rare)}}]
+        member["augment"] = [*variant.augment, {"copy_paste": {"p": 0.5, "classes": list(setting.rare)}}]
     if variant.rare == "crops":
-        member["sampling"] = {"windows": "balanced", "p": 0.5, "classes": list(rare)}
-    grouped = {"kind": "grouped", "group": "^([^_]+)_"} if name == "camvid" else {"kind": "stratified"}
+        member["sampling"] = {"windows": "balanced", "p": 0.5, "classes": list(setting.rare)}
+    grouped = {"kind": "grouped", "group": "^([^_]+)_"} if setting.name == "camvid" else {"kind": "stratified"}
     return {
         "version": 1,
-        "name": f"gain-{name}",
+        "name": f"gain-{setting.name}",
         "seed": seed,
-        "task": {"kind": "multiclass", "classes": list(classes), "ignore": IGNORE},
+        "task": task_of(setting),
         "data": {"train": {"format": "folder", "images": "images", "masks": "masks"}},
         "folds": {**grouped, "count": 2},
         "members": {"unet": member},
         "output": [{"format": "masks"}],
     }
+
+
+def task_of(setting: Setting) -> dict[str, Any]:
+    """Return the recipe's task."""
+    if len(setting.classes) == 1:
+        return {"kind": "binary", "classes": list(setting.classes), "ignore": IGNORE}
+    return {"kind": "multiclass", "classes": list(setting.classes), "ignore": IGNORE}
 
 
 def measure(recipe: dict[str, Any], run: Path, data: Path) -> tuple[float, float]:
