@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from maskwright.inference.store import Store
     from maskwright.models.weights import load_model
     from maskwright.workflows.run import run_until
-    from maskwright.workflows.score import score_paths
+    from maskwright.workflows.score import ScoreOptions, score_paths
     from maskwright.workflows.session import open_session
 
 __all__ = [
     "MaskwrightError",
     "Recipe",
+    "ScoreOptions",
     "Store",
     "Task",
     "__version__",
@@ -44,6 +45,7 @@ __all__ = [
 _HOME = {
     "MaskwrightError": "core.errors",
     "Recipe": "core.recipe.blocks",
+    "ScoreOptions": "workflows.score",
     "Store": "inference.store",
     "Task": "core.labels",
     "decode": "core.rle",

@@ -86,8 +86,14 @@ def test_score_takes_0_255_masks_and_planes(cli, tmp_path):
     right = masks(tmp_path / "t", {"i/lung": block, "i/heart": block})
     code, out, err = cli("score", left, right, "--task", "multilabel", "--classes", "2")
     assert code == 0, err
-    assert "lung                     iou 1.0000" in out
-    assert "heart                    iou 0.3333" in out
+    assert out.splitlines() == [
+        "1 items, multilabel; pixels pooled over items, classes absent from both sides skipped",
+        "class                          iou      dice precision    recall  accuracy        pixels  images",
+        "heart                       0.3333    0.5000    0.5000    0.5000    0.5000             8       1",
+        "lung                        1.0000    1.0000    1.0000    1.0000    1.0000             8       1",
+        "mean                        0.6667    0.7500    0.7500    0.7500    0.7500            16       1",
+        "share of right pixels       0.7500",
+    ]
 
 
 def test_score_refuses_masks_without_partner_and_other_sizes(cli, tmp_path):
@@ -176,11 +182,71 @@ def test_score_speaks_dialects_and_counts_at_outlines(cli, tmp_path):
     code, out, _ = cli(*base, "--dialect", "mmseg", "--dialect", "smp_macro", "--boundary", "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["dialects"] == {"mmseg": pytest.approx(0.5 / 0.9), "smp_macro": pytest.approx(2 / 3)}
+    assert found["dialects"]["mmseg"] == pytest.approx(0.5 / 0.9)
+    assert found["dialects"]["smp_macro"] == pytest.approx(2 / 3)
+    assert len(found["dialects"]) == 7
     assert found["boundary_iou"]["mean"] == pytest.approx(found["mean"]["iou"])  # all pixels lie at outlines
     code, out, _ = cli(*base, "--dialect", "mmseg", "--boundary")
-    assert "mmseg                    0.5556  (mmseg mIoU: nanmean over classes of pooled pixels)" in out
-    assert "mean                     boundary iou 0.5556" in out
+    assert "mmseg                       0.5556  mmseg mIoU: nanmean over classes of pooled pixels" in out
+    assert "mmseg_aacc                  0.7500  mmseg aAcc: share of right pixels" in out
+    head = "class iou dice precision recall accuracy boundary pixels images"
+    assert " ".join(out.splitlines()[1].split()) == head
     code, _, err = cli(*base, "--dialect", "mmsg")
     assert code == 2
     assert err.startswith("error: --dialect: unknown dialect 'mmsg' (did you mean 'mmseg'?); use one of: ")
+
+
+def scored(cli, tmp_path, *options):
+    """Score two images of four classes: class 1 only in the first, class 2 only in the second, class 3 nowhere."""
+    guess = {"a": np.array([[0, 0, 1, 1]], np.uint8), "b": np.array([[0, 0, 0, 2]], np.uint8)}
+    truth = {"a": np.array([[0, 0, 0, 1]], np.uint8), "b": np.array([[0, 0, 2, 2]], np.uint8)}
+    folders = masks(tmp_path / "guess", guess), masks(tmp_path / "truth", truth)
+    return cli("score", *folders, "--task", "multiclass", "--classes", "4", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ((), (4 / 6, 1 / 2, 1 / 2, None)),
+        (("--empty", "one"), (4 / 6, 1 / 2, 1 / 2, 1)),
+        (("--empty", "zero"), (4 / 6, 1 / 2, 1 / 2, 0)),
+        (("--per", "image"), (2 / 3, 1 / 2, 1 / 2, None)),
+        (("--per", "image", "--empty", "one"), (2 / 3, 3 / 4, 3 / 4, 1)),
+        (("--per", "image", "--empty", "zero"), (2 / 3, 1 / 4, 1 / 4, 0)),
+    ],
+)
+def test_score_says_how_images_are_pooled_and_what_an_absent_class_is_worth(options, wanted, cli, tmp_path):
+    code, out, err = scored(cli, tmp_path, "--json", *options)
+    assert code == 0, err
+    told = json.loads(out)
+    assert [row["iou"] for row in told["classes"].values()] == pytest.approx(list(wanted))
+    assert told["mean"]["iou"] == pytest.approx(np.mean([value for value in wanted if value is not None]))
+    assert [row["pixels"] for row in told["classes"].values()] == [5, 1, 2, 0]
+    assert [row["images"] for row in told["classes"].values()] == [2, 1, 1, 0]
+    assert told["pixel_accuracy"] == pytest.approx(6 / 8)
+
+
+def test_score_writes_each_item_and_any_beta(cli, tmp_path):
+    code, out, err = scored(cli, tmp_path, "--csv", str(tmp_path / "items.csv"), "--beta", "1.5", "--boundary")
+    assert code == 0, err
+    assert "f1.5" in out.splitlines()[1]
+    first, *rows = (line.split(",") for line in (tmp_path / "items.csv").read_text().splitlines())
+    assert first[:9] == ["item", "iou", "dice", "precision", "recall", "accuracy", "f0.5", "f2", "f1.5"]
+    assert first[9:14] == ["boundary_iou", "tp:class 0", "fp:class 0", "fn:class 0", "tn:class 0"]
+    assert [row[0] for row in rows] == ["a", "b"]
+    assert float(rows[0][1]) == pytest.approx((2 / 3 + 1 / 2) / 2, abs=1e-6)
+    assert rows[0][10:14] == ["2", "0", "1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--per", "images"), "--per: unknown per 'images' (did you mean 'image'?); use one of: image, pooled"),
+        (("--empty", "nan"), "--empty: unknown empty 'nan'; use one of: one, skip, zero"),
+        (("--beta", "0"), "--beta: 0 is no beta; give a number above 0, e.g. 2"),
+    ],
+)
+def test_score_refuses_words_it_does_not_know(options, message, cli, tmp_path):
+    code, out, err = scored(cli, tmp_path, *options, "--csv", str(tmp_path / "items.csv"))
+    assert (code, out, err) == (2, "", f"error: {message}\n")
+    assert not (tmp_path / "items.csv").exists()

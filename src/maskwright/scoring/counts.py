@@ -65,6 +65,11 @@ class Counts:
         """Pixels counted for each class, int64 (K,): all valid ones."""
         return self.tp + self.fp + self.fn + self.tn
 
+    @property
+    def stacked(self) -> NDArray[np.int64]:
+        """tp, fp, fn, tn in one array, int64 (4, K)."""
+        return np.stack([self.tp, self.fp, self.fn, self.tn])
+
     @classmethod
     def zero(cls, classes: int) -> Counts:
         """Return the counts of no pixels, for K classes."""

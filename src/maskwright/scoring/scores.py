@@ -8,6 +8,7 @@ averaged over classes, what segmentation papers call mean accuracy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ def per_class(counts: Counts, metric: str, empty: Empty = "skip") -> Floats:
 
     Args:
         counts: of K classes.
-        metric: a name from METRICS.
+        metric: a name from METRICS, or f and any beta, e.g. f1.5.
         empty: what 0/0 means for a class that neither truth nor prediction holds. A class that occurs
             in only one of them scores 0 where its ratio is 0/0, e.g. precision without a prediction.
 
@@ -38,7 +39,7 @@ def per_class(counts: Counts, metric: str, empty: Empty = "skip") -> Floats:
     Raises:
         InputError: metric is not in METRICS; lists near names.
     """
-    above, below = _ratio(metric)(counts)
+    above, below = ratio(metric)(counts)
     present = (counts.tp + counts.fp + counts.fn) > 0
     values = np.where(present, 0.0, _EMPTY[empty])
     return np.divide(above, below, out=values, where=below > 0)
@@ -46,7 +47,11 @@ def per_class(counts: Counts, metric: str, empty: Empty = "skip") -> Floats:
 
 def score(counts: Counts, metric: str, empty: Empty = "skip") -> float:
     """Return the mean of a score over classes, in [0, 1]; nan if every class is left out."""
-    values = per_class(counts, metric, empty)
+    return nan_mean(per_class(counts, metric, empty))
+
+
+def nan_mean(values: Floats) -> float:
+    """Return the mean of what is not nan; nan where nothing is left."""
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if kept.size else float("nan")
 
@@ -59,9 +64,7 @@ def mean_over_items(items: Iterable[Counts], metric: str, empty: Empty = "one") 
         metric: a name from METRICS.
         empty: as in per_class; `one`: an item rightly left empty is perfect.
     """
-    values = np.array([score(counts, metric, empty) for counts in items], np.float64)
-    kept = values[~np.isnan(values)]
-    return float(kept.mean()) if kept.size else float("nan")
+    return nan_mean(np.array([score(counts, metric, empty) for counts in items], np.float64))
 
 
 def pooled(counts: Counts, metric: str, empty: Empty = "skip") -> float:
@@ -81,17 +84,19 @@ def pixel_accuracy(counts: Counts) -> float:
     return float(right / pixels) if pixels else float("nan")
 
 
-def summary(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
+def summary(counts: Counts, names: Sequence[str], empty: Empty = "skip", metrics: Sequence[str] = ()) -> dict[str, Any]:
     """Return scores and counts as plain data for JSON; a score that does not exist is None.
 
     Args:
         counts: of K classes.
         names: K class names, distinct.
+        empty: what a class scores that neither truth nor prediction holds.
+        metrics: names besides those in METRICS.
 
     Returns:
-        pixels; mean, metric -> mean over the classes that occur; classes, name -> all of METRICS and tp, fp, fn, tn.
+        pixels; mean, metric -> mean over classes; classes, name -> all metrics and tp, fp, fn, tn.
     """
-    scores = {metric: per_class(counts, metric) for metric in METRICS}
+    scores = {metric: per_class(counts, metric, empty) for metric in dict.fromkeys((*METRICS, *metrics))}
     numbers = counts.to_plain()
     classes = {
         name: {
@@ -103,7 +108,7 @@ def summary(counts: Counts, names: Sequence[str]) -> dict[str, Any]:
     assert len(classes) == counts.classes, (names, counts.classes)
     return {
         "pixels": int(counts.pixels.max(initial=0)),
-        "mean": {metric: _plain(score(counts, metric)) for metric in METRICS},
+        "mean": {metric: _plain(nan_mean(values)) for metric, values in scores.items()},
         "classes": classes,
     }
 
@@ -112,21 +117,37 @@ def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _ratio(metric: str) -> Ratio:
-    if metric not in METRICS:
+def f_name(beta: float) -> str:
+    """Return the name of the F score of a beta: dice for 1, else f and the number."""
+    return "dice" if beta == 1 else f"f{beta:g}"
+
+
+def ratio(metric: str) -> Ratio:
+    """Return the function from counts to what stands above and below the line of a score.
+
+    Args:
+        metric: a name from METRICS, or f and any beta above 0.
+
+    Raises:
+        InputError: it is neither; lists near names.
+    """
+    if metric in METRICS:
+        return METRICS[metric]
+    found = re.fullmatch(r"f(\d+(?:\.\d+)?)", metric)
+    if found is None or not float(found[1]):
         raise unknown("metric", metric, METRICS)
-    return METRICS[metric]
+    return _f_beta(float(found[1]))
 
 
 def _f_beta(beta: float) -> Ratio:
     """Return the F score that holds recall beta times as important as precision (van Rijsbergen 1979)."""
     weight = beta * beta
 
-    def ratio(counts: Counts) -> tuple[NDArray[Any], NDArray[Any]]:
+    def sums(counts: Counts) -> tuple[NDArray[Any], NDArray[Any]]:
         above = (1 + weight) * counts.tp
         return above, above + weight * counts.fn + counts.fp
 
-    return ratio
+    return sums
 
 
 def _iou(counts: Counts) -> tuple[NDArray[Any], NDArray[Any]]:

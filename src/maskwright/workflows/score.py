@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +13,56 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from maskwright.core.errors import DataError, InputError, unknown
+from maskwright.core.errors import DataError, InputError
+from maskwright.core.files import write_text
 from maskwright.core.labels import Task, TaskKind, apply_value_map
 from maskwright.data.pixels.rasters import read_mask
 from maskwright.scoring.boundary import count_boundary
 from maskwright.scoring.counts import FIELDS, Counts, count
-from maskwright.scoring.dialects import DIALECTS, translate
-from maskwright.scoring.scores import summary
+from maskwright.scoring.dialects import dialects_of, translate
+from maskwright.scoring.measures import Measure, Per
+from maskwright.scoring.scores import METRICS, Empty, f_name, pixel_accuracy, score
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How scores are taken.
+
+    Args:
+        per: pooled: the pixels of all items together; image: the score of each item, and the mean of these.
+        empty: what a class scores that neither truth nor prediction holds (per image: in that image).
+        beta: of an F score to give besides the others: how many times recall weighs as much as precision.
+        dialects: names from scoring/dialects.py, or of a tool, for all of its own.
+        boundary: count again in bands inside the outlines, for Boundary IoU.
+        csv: file to write the score of each item to.
+    """
+
+    per: Per = "pooled"
+    empty: Empty = "skip"
+    beta: float | None = None
+    dialects: tuple[str, ...] = ()
+    boundary: bool = False
+    csv: Path | None = None
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All names of scores."""
+        return tuple(dict.fromkeys((*METRICS, *([f_name(self.beta)] if self.beta else []))))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Counts of all items, in the order of their names."""
+
+    keys: tuple[str, ...]
+    names: tuple[str, ...]
+    """Of the classes counted."""
+    each: tuple[Counts, ...]
+    edges: tuple[Counts, ...]
+    """The same in bands along outlines; none if not asked for."""
 
 
 def score_paths(
@@ -28,9 +71,7 @@ def score_paths(
     kind: TaskKind,
     classes: int,
     ignore: int | None = None,
-    dialects: Sequence[str] = (),
-    *,
-    boundary: bool = False,
+    wanted: ScoreOptions = ScoreOptions(),
 ) -> dict[str, Any]:
     """Score predicted masks against true ones.
 
@@ -40,65 +81,108 @@ def score_paths(
         kind: binary (0/1 or 0/255), multiclass (class ids) or multilabel (0/1 or 0/255 a class).
         classes: binary: 1 or 2; else the number of classes.
         ignore: raw truth value that never counts.
-        dialects: names from scoring/dialects.py.
-        boundary: count again in bands inside the outlines, for Boundary IoU.
+        wanted: how scores are taken.
 
     Returns:
-        Plain data: items, pixels, mean and per-class scores, counts, dialects: name -> score or None, and
-        boundary_iou: mean and classes, if asked for.
+        Plain data: task, items, per, empty, pixels, pixel_accuracy, mean and per-class scores with counts of pixels and
+        images, dialects: name -> score or None, and boundary_iou: mean and classes, if asked for.
 
     Raises:
         DataError: names the masks without partner; InputError: sizes or values that do not fit.
     """
-    for name in dialects:
-        if name not in DIALECTS:
-            raise unknown("dialect", name, DIALECTS, "--dialect")
+    names = tuple(dict.fromkeys(name for given in wanted.dialects for name in dialects_of(given)))
+    if wanted.beta is not None and not 0 < wanted.beta < 1e6:
+        raise InputError(f"{wanted.beta:g} is no beta", where="--beta", fix="give a number above 0, e.g. 2")
     pairs = _join(predicted, truth)
-    if kind == "multilabel":
-        return _score_multilabel(pairs, classes, ignore, truth, dialects, boundary=boundary)
+    count_all = _count_multilabel if kind == "multilabel" else _count_labels
+    counted = count_all(pairs, kind, classes, ignore, boundary=wanted.boundary)
+    if not sum(counted.each, Counts.zero(len(counted.names))).pixels.any():
+        raise InputError("no pixel counts: all are ignored", where=truth, fix="check --ignore")
+    scores = {name: translate(counted.each, name, kind) for name in names}
+    told = {"task": kind, **_told(counted, wanted), "dialects": {name: _plain(value) for name, value in scores.items()}}
+    if wanted.boundary:
+        found = _table(counted.edges, counted.names, wanted, ("iou",))
+        classes_told = {name: row["iou"] for name, row in found["classes"].items()}
+        told["boundary_iou"] = {"mean": found["mean"]["iou"], "classes": classes_told}
+    if wanted.csv is not None:
+        write_text(wanted.csv, _rows(counted, wanted))
+    return told
+
+
+def _told(counted: _Counted, wanted: ScoreOptions) -> dict[str, Any]:
+    """Put the scores of all items together, with how often each class occurs."""
+    total = sum(counted.each, Counts.zero(len(counted.names)))
+    told: dict[str, Any] = {
+        "items": len(counted.each),
+        "per": wanted.per,
+        "empty": wanted.empty,
+        "pixels": int(total.pixels.max(initial=0)),
+        "pixel_accuracy": _plain(pixel_accuracy(total)),
+        **_table(counted.each, counted.names, wanted, wanted.metrics),
+    }
+    numbers = total.to_plain()
+    truths = np.array([counts.truth > 0 for counts in counted.each]).sum(0)
+    answers = np.array([counts.predicted > 0 for counts in counted.each]).sum(0)
+    for index, row in enumerate(told["classes"].values()):
+        row |= {field: values[index] for field, values in numbers.items()}
+        row |= {"pixels": int(total.truth[index]), "images": int(truths[index]), "images_said": int(answers[index])}
+    return told
+
+
+def _table(
+    each: Sequence[Counts], names: Sequence[str], wanted: ScoreOptions, metrics: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return mean: metric -> score, and classes: name -> metric -> score."""
+    stacked = np.stack([counts.stacked for counts in each])
+    mean: dict[str, Any] = {}
+    classes: dict[str, dict[str, Any]] = {name: {} for name in names}
+    assert len(classes) == each[0].classes, names
+    for metric in metrics:
+        measure = Measure(metric, wanted.per, wanted.empty)
+        sums = measure.lift(stacked).sum(0)
+        mean[metric] = _plain(measure.score(sums))
+        for row, value in zip(classes.values(), measure.classes(sums), strict=True):
+            row[metric] = _plain(value)
+    return {"mean": mean, "classes": classes}
+
+
+def _rows(counted: _Counted, wanted: ScoreOptions) -> str:
+    """Return the CSV of single items: scores are means over the classes of the item."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    edged = ["boundary_iou"] if counted.edges else []
+    fields = [f"{field}:{name}" for name in counted.names for field in FIELDS]
+    writer.writerow(["item", *wanted.metrics, *edged, *fields])
+    for place, (key, counts) in enumerate(zip(counted.keys, counted.each, strict=True)):
+        scores = [score(counts, metric, wanted.empty) for metric in wanted.metrics]
+        scores += [score(counted.edges[place], "iou", wanted.empty)] if edged else []
+        said = ["" if np.isnan(value) else f"{value:.6f}" for value in scores]
+        writer.writerow([key, *said, *counts.stacked.T.ravel().tolist()])
+    return stream.getvalue()
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _count_labels(
+    pairs: list[tuple[str, Path, Path]], kind: TaskKind, classes: int, ignore: int | None, *, boundary: bool
+) -> _Counted:
+    """Count binary and multiclass masks."""
     if kind == "binary" and classes > 2:
         raise InputError(f"a binary task has 1 or 2 classes, got {classes}", where="--classes", fix="use multiclass")
     names = ("foreground",) if kind == "binary" else tuple(f"class {index}" for index in range(classes))
     task = _task(kind, names, ignore)
-    each, edges = [], []
-    for _, prediction_path, truth_path in pairs:
-        label, valid = _read(truth_path, task)
-        answer = _read_answer(prediction_path, task)
-        _same_shape(answer, label, prediction_path, truth_path)
-        each.append(count(label, answer, valid, task))
-        if boundary:
-            edges.append(count_boundary(label, answer, valid, task))
-    _refuse_nothing(sum(each, Counts.zero(task.planes)), truth)
-    return {"task": kind, **_told(each, edges, task.plane_names, dialects)}
+    found = [_count_pair(prediction, truth, task, boundary=boundary) for _, prediction, truth in pairs]
+    each, edges = zip(*found, strict=True)
+    return _Counted(tuple(name for name, _, _ in pairs), task.plane_names, each, edges if boundary else ())
 
 
-def _told(
-    each: Sequence[Counts], edges: Sequence[Counts], names: tuple[str, ...], dialects: Sequence[str]
-) -> dict[str, Any]:
-    """Put the scores of all items together."""
-    nothing = Counts.zero(len(names))
-    scores = {name: translate(each, name) for name in dialects}
-    told = {
-        "items": len(each),
-        **summary(sum(each, nothing), names),
-        "dialects": {name: None if np.isnan(value) else value for name, value in scores.items()},
-    }
-    if edges:
-        found = summary(sum(edges, nothing), names)
-        classes = {name: row["iou"] for name, row in found["classes"].items()}
-        told["boundary_iou"] = {"mean": found["mean"]["iou"], "classes": classes}
-    return told
-
-
-def _score_multilabel(
-    pairs: list[tuple[str, Path, Path]],
-    classes: int,
-    ignore: int | None,
-    folder: Path,
-    dialects: Sequence[str],
-    *,
-    boundary: bool,
-) -> dict[str, Any]:
+def _count_multilabel(
+    pairs: list[tuple[str, Path, Path]], kind: TaskKind, classes: int, ignore: int | None, *, boundary: bool
+) -> _Counted:
+    """Count `<item>/<class>` masks: each class as a binary task, then side by side."""
+    assert kind == "multilabel", kind
     names = sorted({Path(name).name for name, _, _ in pairs})
     if len(names) != classes:
         raise InputError(
@@ -107,22 +191,24 @@ def _score_multilabel(
             fix="lay masks out as <item>/<class>.png",
         )
     plane = _task("binary", ("present",), ignore)
-    each: dict[str, dict[str, Counts]] = {}
-    edges: dict[str, dict[str, Counts]] = {}
-    for name, prediction_path, truth_path in pairs:
-        item, kind = str(Path(name).parent), Path(name).name
-        label, valid = _read(truth_path, plane)
-        answer = _read_answer(prediction_path, plane)
-        _same_shape(answer, label, prediction_path, truth_path)
-        each.setdefault(item, {})[kind] = count(label, answer, valid, plane)
-        if boundary:
-            edges.setdefault(item, {})[kind] = count_boundary(label, answer, valid, plane)
-    items, outlines = (
-        [_side_by_side([found.get(name, Counts.zero(1)) for name in names]) for found in table.values()]
-        for table in (each, edges)
+    found: dict[str, dict[str, tuple[Counts, Counts]]] = {}
+    for name, prediction, truth in pairs:
+        item, label = str(Path(name).parent), Path(name).name
+        found.setdefault(item, {})[label] = _count_pair(prediction, truth, plane, boundary=boundary)
+    nothing = (Counts.zero(1), Counts.zero(1))
+    each, edges = (
+        tuple(_side_by_side([planes.get(name, nothing)[part] for name in names]) for planes in found.values())
+        for part in (0, 1)
     )
-    _refuse_nothing(sum(items, Counts.zero(classes)), folder)
-    return {"task": "multilabel", **_told(items, outlines, tuple(names), dialects)}
+    return _Counted(tuple(found), tuple(names), each, edges if boundary else ())
+
+
+def _count_pair(prediction: Path, truth: Path, task: Task, *, boundary: bool) -> tuple[Counts, Counts]:
+    label, valid = _read(truth, task)
+    answer = _read_answer(prediction, task)
+    _same_shape(answer, label, prediction, truth)
+    edge = count_boundary(label, answer, valid, task) if boundary else Counts.zero(task.planes)
+    return count(label, answer, valid, task), edge
 
 
 def _side_by_side(planes: Sequence[Counts]) -> Counts:
@@ -135,11 +221,6 @@ def _task(kind: TaskKind, names: tuple[str, ...], ignore: int | None) -> Task:
     except ValidationError as error:
         reason = str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")
         raise InputError(reason, where="--classes, --ignore", fix="give what the masks hold") from None
-
-
-def _refuse_nothing(total: Counts, truth: Path) -> None:
-    if not total.pixels.any():
-        raise InputError("no pixel counts: all are ignored", where=truth, fix="check --ignore")
 
 
 def _read_answer(path: Path, task: Task) -> NDArray[np.uint8]:

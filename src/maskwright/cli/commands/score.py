@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from maskwright.core.labels import TaskKind
+    from maskwright.scoring.measures import Per
+    from maskwright.scoring.scores import Empty
+
+
+@dataclass(frozen=True)
+class How:
+    """The options that say how scores are taken."""
+
+    per: Annotated[
+        str, typer.Option("--per", help="pooled: all pixels together; image: each item's score, then their mean.")
+    ] = "pooled"
+    empty: Annotated[
+        str, typer.Option("--empty", help="A class in neither truth nor prediction: skip, one or zero.")
+    ] = "skip"
+    beta: Annotated[float | None, typer.Option("--beta", help="An F score of this beta too.")] = None
+    dialect: Annotated[
+        list[str] | None,
+        typer.Option("--dialect", help="Count as another tool does, e.g. mmseg, or smp_macro; may be repeated."),
+    ] = None
+    boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too.")] = False
+    as_csv: Annotated[Path | None, typer.Option("--csv", help="Write the scores and counts of each item here.")] = None
 
 
 def score(
@@ -14,46 +40,78 @@ def score(
     task: Annotated[str, typer.Option("--task", help="binary, multiclass or multilabel.")],
     classes: Annotated[int, typer.Option("--classes", min=1, help="Number of classes.")],
     ignore: Annotated[int | None, typer.Option("--ignore", help="Truth value that never counts.")] = None,
-    dialect: Annotated[
-        list[str] | None, typer.Option("--dialect", help="Count as another tool does, e.g. mmseg; may be repeated.")
-    ] = None,
-    boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    **how: Any,
 ) -> None:
     """Score predicted masks: pixels pooled over all items, then a mean over classes.
 
-    Dialects count as other tools and competitions do: mmseg, torchmetrics, smp_micro, smp_macro, sklearn, hf,
-    dacon_dice, kaggle_dice, image_class_dice and more (docs/reference/scores.md).
+    Dialects count as other tools and competitions do: mmseg, hf, torchmetrics, smp, sklearn, dacon, kaggle,
+    image_class, each with all of its numbers, or one of them by its own name (docs/reference/scores.md).
 
     Example: maskwright score runs/camvid/output/masks PATH/valannot --task multiclass --classes 11 --ignore 11
     """
     import json
-    from typing import get_args
 
     from maskwright.cli.console import say
+    from maskwright.workflows.score import ScoreOptions, score_paths
+
+    given = How(**how)
+    kind, per, empty = _choices(task, given.per, given.empty)
+    wanted = ScoreOptions(per, empty, given.beta, tuple(given.dialect or ()), given.boundary, given.as_csv)
+    result = score_paths(predicted, truth, kind, classes, ignore, wanted)
+    for line in [json.dumps(result, indent=1)] if as_json else _lines(result, given.beta):
+        say(line)
+
+
+def _spelt_out() -> Signature:
+    """Return score's parameters with those of How one by one, as the command line reads them."""
+    given = signature(score, eval_str=True).parameters.values()
+    named = [one for one in given if one.kind is not Parameter.VAR_KEYWORD]
+    return Signature([*named, *signature(How, eval_str=True).parameters.values()])
+
+
+score.__signature__ = _spelt_out()  # type: ignore[attr-defined]
+
+
+def _choices(task: str, per: str, empty: str) -> tuple[TaskKind, Per, Empty]:
+    """Check words that must be one of a few."""
+    from typing import get_args
+
     from maskwright.core.errors import unknown
     from maskwright.core.labels import TaskKind
-    from maskwright.scoring.dialects import DIALECTS
-    from maskwright.workflows.score import score_paths
+    from maskwright.scoring.measures import Per
+    from maskwright.scoring.scores import Empty
 
-    kinds = {str(kind): kind for kind in get_args(TaskKind)}
-    if task not in kinds:
-        raise unknown("task", task, kinds, "--task")
-    result = score_paths(predicted, truth, kinds[task], classes, ignore, dialect or (), boundary=boundary)
-    if as_json:
-        say(json.dumps(result, indent=1))
-        return
-    say(f"{result['items']} items, {task}; pixels pooled over items, classes absent from both sides skipped")
+    for what, given, allowed in (("task", task, TaskKind), ("per", per, Per), ("empty", empty, Empty)):
+        if given not in get_args(allowed):
+            raise unknown(what, given, get_args(allowed), f"--{what}")
+    return cast("tuple[TaskKind, Per, Empty]", (task, per, empty))
+
+
+def _lines(result: dict[str, Any], beta: float | None) -> list[str]:
+    """Put scores into lines: a table of classes, then what was asked for besides."""
+    from maskwright.scoring.dialects import DIALECTS
+    from maskwright.scoring.scores import f_name
+
+    how = "pixels pooled over items" if result["per"] == "pooled" else "each item scored, then a mean over items"
+    absent = {"skip": "skipped", "one": "count as 1", "zero": "count as 0"}[result["empty"]]
+    lines = [f"{result['items']} items, {result['task']}; {how}, classes absent from both sides {absent}"]
+    shown = ["iou", "dice", "precision", "recall", "accuracy"]
+    shown += [f_name(beta)] if beta is not None and beta != 1 else []
+    bands = result.get("boundary_iou")
+    head = [*shown, *(["boundary"] if bands else [])]
+    lines.append(f"{'class':24}{''.join(f'{name:>10}' for name in head)}{'pixels':>14}{'images':>8}")
     for name, row in result["classes"].items():
-        say(f"{name:24} iou {_number(row['iou'])}  dice {_number(row['dice'])}")
-    say(f"{'mean':24} iou {_number(result['mean']['iou'])}  dice {_number(result['mean']['dice'])}")
-    if boundary:
-        found = result["boundary_iou"]
-        for name, value in [*found["classes"].items(), ("mean", found["mean"])]:
-            say(f"{name:24} boundary iou {_number(value)}")
-    for name, value in result["dialects"].items():
-        say(f"{name:24} {_number(value)}  ({DIALECTS[name].says})")
+        edge = [bands["classes"][name]] if bands else []
+        cells = "".join(f"{_number(value):>10}" for value in [*(row[metric] for metric in shown), *edge])
+        lines.append(f"{name:24}{cells}{row['pixels']:14}{row['images']:8}")
+    edge = [bands["mean"]] if bands else []
+    cells = "".join(f"{_number(value):>10}" for value in [*(result["mean"][metric] for metric in shown), *edge])
+    lines.append(f"{'mean':24}{cells}{result['pixels']:14}{result['items']:8}")
+    lines.append(f"{'share of right pixels':24}{_number(result['pixel_accuracy']):>10}")
+    lines += [f"{name:24}{_number(value):>10}  {DIALECTS[name].says}" for name, value in result["dialects"].items()]
+    return lines
 
 
 def _number(value: float | None) -> str:
-    return "   -  " if value is None else f"{value:.4f}"
+    return "-" if value is None else f"{value:.4f}"
