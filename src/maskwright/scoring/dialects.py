@@ -149,9 +149,7 @@ DIALECTS: dict[str, Dialect] = {
     ),
     "torchmetrics_micro": Dialect("iou", "pooled", "micro", "zero", "JaccardIndex(average='micro')"),
     "torchmetrics_weighted": Dialect("iou", "pooled", "weighted", "zero", "JaccardIndex(average='weighted')"),
-    "torchmetrics_mean_iou": Dialect(
-        "iou", "items", "macro", "skip", "torchmetrics segmentation MeanIoU, all images in one update"
-    ),
+    "torchmetrics_mean_iou": Dialect("iou", "cells", "macro", "skip", "torchmetrics segmentation MeanIoU"),
     "torchmetrics_dice": Dialect("dice", "items", "micro", "skip", "torchmetrics segmentation DiceScore"),
     "torchmetrics_dice_macro": Dialect("dice", "items", "macro", "skip", "DiceScore(average='macro')"),
     "torchmetrics_dice_global": Dialect(
