@@ -59,6 +59,7 @@ def test_every_loss_keeps_its_promises(name, kind):
     assert loss(right, label, valid).item() == pytest.approx(0, abs=1e-4)
     assert loss(-right, label, valid).item() > value.item()
     assert loss(logits.bfloat16(), label, valid).item() == pytest.approx(value.item(), rel=2e-2)
+    assert loss(logits.half(), label, valid).item() == pytest.approx(value.item(), rel=2e-3)
 
 
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
@@ -250,15 +251,27 @@ def test_smoothing_and_class_weights_are_torch_s():
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_gradients_are_those_of_finite_differences(name, kind):
     logits, label, valid = batch(kind, size=2, seed=5)
+    logits = logits.detach().double().requires_grad_()
     loss = build_loss({name: 1.0}, TASKS[kind])
     (gradient,) = torch.autograd.grad(loss(logits, label, valid), logits)
     generator = torch.Generator().manual_seed(1)
     for _ in range(3):
-        way = torch.randn(logits.shape, generator=generator)
-        step = 2e-3  # the sorted losses are linear between ties alone
+        way = torch.randn(logits.shape, generator=generator, dtype=torch.float64)
+        step = 1e-6  # small enough that no two errors change places, where the sorted losses have a kink
         ahead, behind = (loss(logits.detach() + sign * step * way, label, valid).item() for sign in (1, -1))
         wanted = (gradient * way).sum().item()
-        assert (ahead - behind) / (2 * step) == pytest.approx(wanted, rel=0.05, abs=4e-3)
+        assert (ahead - behind) / (2 * step) == pytest.approx(wanted, rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_one_image_without_a_class_has_a_loss_and_a_gradient_that_are_numbers(name, kind):
+    logits, label, valid = batch(kind, size=1, seed=3)
+    label = label * 0 if kind != "multiclass" else label.masked_fill(label == 1, 2)
+    for scale in (1.0, 60.0):  # and where probabilities are 0 and 1 to the last bit
+        value = build_loss({name: 1.0}, TASKS[kind])(logits * scale, label, valid)
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert value.isfinite()
+        assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("per_image", [False, True])
@@ -295,13 +308,13 @@ def test_weights_multiply_and_no_names_mean_the_default(kind):
             {"cross_entrpy": 1.0},
             "multiclass",
             "m.loss: unknown loss 'cross_entrpy' (did you mean 'cross_entropy'?); use one of: bce, boundary, "
-            "cross_entropy, dice, focal, focal_tversky, jaccard, lovasz, lovasz_hinge, ohem, tversky",
+            "cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, ohem, tversky",
         ),
         (
             {"dice": 1.0, "bce": 1.0},
             "multiclass",
             "m.loss.bce: loss 'bce' does not fit a multiclass task; use some of: "
-            "boundary, cross_entropy, dice, focal, focal_tversky, jaccard, lovasz, ohem, tversky",
+            "boundary, cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, ohem, tversky",
         ),
         (
             {"focal": {"gama": 2}},
@@ -322,7 +335,17 @@ def test_weights_multiply_and_no_names_mean_the_default(kind):
             {"cross_entropy": 1.0},
             "binary",
             "m.loss.cross_entropy: loss 'cross_entropy' does not fit a binary task; use some of: "
-            "bce, boundary, dice, focal, focal_tversky, jaccard, lovasz, lovasz_hinge, ohem, tversky",
+            "bce, boundary, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, ohem, tversky",
+        ),
+        (
+            {"dice": {"classes": ["b", "d"]}},
+            "multiclass",
+            "m.loss.dice.classes: unknown class 'd'; use one of: a, b, c",
+        ),
+        (
+            {"cdb": {"tau": -1.0}},
+            "multiclass",
+            "m.loss.cdb.tau: tau is dynamic or from 0 (all alike) to 10, got -1.0; see docs/reference",
         ),
     ],
 )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from maskwright.core.grid import padding_to_multiple
+from maskwright.core.recipe.heads import Heads
+from maskwright.models.heads import Auxiliary, Outputs
 
 
 class SegModel(nn.Module):
@@ -26,22 +28,70 @@ class SegModel(nn.Module):
         self.network = network
         self.stride = stride
         self.minimum = minimum
+        self.auxiliary: Auxiliary | None = None
         self._encoder_frozen = False
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Return logits.
+    def forward(self, image: Tensor) -> Tensor | Outputs:
+        """Return logits; in training those of auxiliary heads too, if there are any.
 
         Args:
             image: float (B, C, H, W), prepared as in training.
 
         Returns:
-            logits (B, K, H, W).
+            logits (B, K, H, W), alone or in Outputs.
         """
+        if self.training and self.auxiliary is not None:
+            return self.outputs(image)
+        return self._run(image)[0]
+
+    def outputs(self, image: Tensor) -> Outputs:
+        """Return what all heads say, in training or not.
+
+        Args:
+            image: float (B, C, H, W), prepared as in training.
+        """
+        if self.auxiliary is None:
+            return Outputs(self._run(image)[0], {})
+        self.auxiliary.listen(True)
+        try:
+            logits, padded = self._run(image)
+        finally:
+            self.auxiliary.listen(False)
+        height, width = image.shape[-2:]
+        heads = {
+            name: found if found.ndim == 2 else found[..., :height, :width]
+            for name, found in self.auxiliary(padded).items()
+        }
+        return Outputs(logits, heads)
+
+    @property
+    def head_names(self) -> tuple[str, ...]:
+        """Names of what auxiliary heads give, as in Outputs.heads."""
+        return () if self.auxiliary is None else self.auxiliary.names
+
+    def _run(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the main logits at the image's size, and the image as it was padded."""
         height, width = image.shape[-2:]
         padded = pad(image, self.stride, self.minimum)
         logits: Tensor = self.network(padded)
         assert logits.shape[-2:] == padded.shape[-2:], (logits.shape, padded.shape)
-        return logits[..., :height, :width]
+        return logits[..., :height, :width], padded
+
+    def attach(self, block: Heads, bands: int, planes: int, stages: Sequence[nn.Module], where: str) -> None:
+        """Give the network auxiliary heads; they are made of torch's generator, after all else.
+
+        Args:
+            block: which heads.
+            bands: C.
+            planes: K.
+            stages: modules of the decoder whose maps can be supervised, finest first.
+            where: recipe key of the model for messages.
+
+        Raises:
+            InputError: a head asks for a map that is not there.
+        """
+        image = torch.zeros(1, bands, self.minimum, self.minimum)
+        self.auxiliary = Auxiliary(self.network, block, planes, stages, image, where)
 
     @property
     def encoder(self) -> nn.Module:
@@ -49,6 +99,13 @@ class SegModel(nn.Module):
         encoder = self.network.encoder
         assert isinstance(encoder, nn.Module)
         return encoder
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The part between encoder and main head."""
+        decoder = self.network.decoder
+        assert isinstance(decoder, nn.Module)
+        return decoder
 
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Give the encoder's parameters; all others are the decoder's and the head's."""
@@ -124,7 +181,8 @@ def freeze_unused(model: SegModel, bands: int) -> list[str]:
     device = next(model.parameters()).device
     model.eval()
     image = torch.linspace(-1, 1, bands * model.minimum**2, device=device)
-    model(image.reshape(1, bands, model.minimum, model.minimum)).float().square().sum().backward()
+    logits, heads = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
+    torch.autograd.backward([each.float().square().sum() for each in (logits, *heads.values())])
     idle = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.grad is None:

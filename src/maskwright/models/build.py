@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+import torch
+from torch import nn
+
 from maskwright.core.errors import InputError, unknown
+from maskwright.core.recipe.heads import Heads
 from maskwright.core.recipe.members import Model
-from maskwright.models import hub
+from maskwright.models import hub, taps
 from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into
 from maskwright.models.smp import Smp
@@ -21,6 +25,10 @@ PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 
 class Architecture(Protocol):
     """What the table holds for each name."""
+
+    @property
+    def stages(self) -> Callable[[nn.Module], list[nn.Module]]:
+        """From the network's decoder to its modules that deep supervision can look at, finest first."""
 
     def check(self, block: Model, where: str) -> None:
         """Raise InputError if the block cannot be built."""
@@ -49,6 +57,31 @@ def check(block: Model, where: str) -> None:
             fix="convert it to .safetensors where you trust it",
         )
     ARCHITECTURES[block.architecture].check(block, where)
+    if block.aux.given:
+        _check_heads(block, where)
+
+
+def _check_heads(block: Model, where: str) -> None:
+    """Build network and heads on the meta device; on the CPU where that is not enough."""
+    bare = block.model_copy(update={"weights": None})
+    for device in ("meta", "cpu"):
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device(device):
+                _with_heads(bare, 3, 1, where, pretrained=False)
+        except (RuntimeError, NotImplementedError):
+            if device == "cpu":
+                raise
+        else:
+            return
+
+
+def _with_heads(block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
+    kind = ARCHITECTURES[block.architecture]
+    model = kind.build(block.model_copy(update={"aux": Heads()}), bands, planes, where, pretrained=pretrained)
+    if block.aux.given:
+        stages = kind.stages(model.decoder) if block.aux.deep is not None else []
+        model.attach(block.aux, bands, planes, stages, where)
+    return model
 
 
 def build_model(
@@ -67,7 +100,7 @@ def build_model(
         InputError: as `check`, and when weights are missing, damaged or do not fit.
     """
     check(block, where)
-    model = ARCHITECTURES[block.architecture].build(block, bands, planes, where, pretrained=block.tag is not None)
+    model = _with_heads(block, bands, planes, where, pretrained=block.tag is not None)
     if block.local_file is not None:
         load_into(model, (recipe_dir or Path()) / block.local_file, bands)
     elif block.first is not None and block.first.hub is not None:
@@ -78,14 +111,14 @@ def build_model(
 ARCHITECTURES: Mapping[str, Architecture] = {
     "deeplabv3": Smp("DeepLabV3", strides=(8, 16)),
     "deeplabv3plus": Smp("DeepLabV3Plus", strides=(16, 8)),
-    "dpt": Smp("DPT", timm_only=True),
-    "fpn": Smp("FPN"),
-    "linknet": Smp("Linknet", needs_half=True),
-    "manet": Smp("MAnet"),
-    "pan": Smp("PAN", strides=(16, 32), bottleneck=8),
+    "dpt": Smp("DPT", timm_only=True, stages=taps.fusions),
+    "fpn": Smp("FPN", stages=taps.pyramid),
+    "linknet": Smp("Linknet", needs_half=True, stages=taps.blocks),
+    "manet": Smp("MAnet", stages=taps.blocks),
+    "pan": Smp("PAN", strides=(16, 32), bottleneck=8, stages=taps.gates),
     "pspnet": Smp("PSPNet"),
     "segformer": Smp("Segformer"),
-    "unet": Smp("Unet"),
-    "unetplusplus": Smp("UnetPlusPlus", needs_half=True),
-    "upernet": Smp("UPerNet"),
+    "unet": Smp("Unet", stages=taps.blocks),
+    "unetplusplus": Smp("UnetPlusPlus", needs_half=True, stages=taps.nested_blocks),
+    "upernet": Smp("UPerNet", stages=taps.laterals),
 }

@@ -19,7 +19,8 @@ def load_into(model: SegModel, path: Path, bands: int) -> None:
 
     Names are compared without the prefixes that maskwright, SMP and timm put before them. A file
     without a decoder fills the encoder and may carry a classifier, which is left out. A first
-    convolution for another number of bands is adapted.
+    convolution for another number of bands is adapted. Auxiliary heads are filled if the file is a
+    whole model that had the same ones, and stay as they are if not.
 
     Args:
         model: to be filled in place.
@@ -54,6 +55,10 @@ def load_into(model: SegModel, path: Path, bands: int) -> None:
         for name, tensor in model.network.state_dict().items():
             if _plain(name) in filled:
                 tensor.copy_(filled[_plain(name)])
+        for name, tensor in {} if model.auxiliary is None else model.auxiliary.state_dict().items():
+            found = given.get(f"auxiliary.{name}")
+            if whole and found is not None and found.shape == tensor.shape:
+                tensor.copy_(found)
 
 
 def _mismatch(path: Path, faults: list[str], needed: Mapping[str, Tensor], whole: bool) -> InputError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from maskwright.core.errors import InputError, unknown
+from maskwright.core.recipe.heads import Heads
 from maskwright.core.recipe.members import Model
 from maskwright.models.adapt import SegModel
+from maskwright.models.taps import no_maps
 
 RESERVED = ("encoder_name", "encoder_weights", "in_channels", "classes", "activation", "aux_params")
 """Constructor arguments that the recipe sets elsewhere, or that would change what comes out."""
@@ -41,6 +43,8 @@ class Smp:
     """It takes `tu-` encoders alone."""
     needs_half: bool = False
     """It needs a feature map at half the size, which mix transformers lack."""
+    stages: Callable[[nn.Module], list[nn.Module]] = no_maps
+    """From the decoder to its modules that deep supervision can look at, finest first."""
 
     def check(self, block: Model, where: str) -> None:
         """Refuse encoders, weights and options that cannot work; builds nothing on a real device."""
@@ -82,7 +86,7 @@ def plan(kind: Smp, block: Model, where: str) -> Plan:
     Raises:
         InputError: the architecture cannot be built on the encoder.
     """
-    bare = block.model_copy(update={"weights": None}).model_dump_json()
+    bare = block.model_copy(update={"weights": None, "aux": Heads()}).model_dump_json()
     found = _plan(kind, bare)
     if isinstance(found, Plan):
         return found

@@ -51,10 +51,10 @@ class Cluster:
         return held
 
     def pool(self, sums: Tensor) -> Tensor:
-        """Add sums of all processes up; the gradient is that of this process's own part."""
+        """Add sums of all processes up, to the same bits in each; the gradient is that of this process's own part."""
         everyone = sums.detach().clone()
         distributed.all_reduce(everyone)
-        return sums + (everyone - sums.detach())
+        return everyone + (sums - sums.detach())
 
     def level(self, parameters: Iterable[nn.Parameter]) -> None:
         """Make gradients the same in all processes, bit for bit, where each has the whole one, times their number."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from maskwright.core.recipe.members import Train
 from maskwright.data.dataset import Batch
+from maskwright.models.heads import main_logits
 from maskwright.training.cluster import ALONE, Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.losses.table import Loss
@@ -75,15 +76,14 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
         seed_forward(step_seed(kit.seed, step, micro, kit.cluster.rank), kit.cluster.device)
         with kit.cluster.no_sync(kit.model, last=micro == kit.train.accumulate - 1):
             with kit.autocast():
-                logits = kit.model(batch["image"])
-            loss = kit.loss(logits, batch["label"], batch["valid"])
+                output = kit.model(batch["image"])
+            loss = kit.loss(output, batch["label"], batch["valid"])
             if micro == 0:  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
                 kit.optimizer.zero_grad()
             torch.autograd.backward(loss if factor == 1 else loss * factor)
         losses.append(loss.detach())
         if kit.errors is not None:
-            watched.append((batch["index"], kit.errors(logits, batch["label"], batch["valid"])))
-    kit.cluster.level(kit.shared)
+            watched.append((batch["index"], kit.errors(main_logits(output), batch["label"], batch["valid"])))
     norm = clip(kit.parameters, kit.train.clip)
     kit.optimizer.step()
     if kit.ema is not None:

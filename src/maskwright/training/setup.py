@@ -16,7 +16,7 @@ from maskwright.training.cluster import Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.job import FoldJob
 from maskwright.training.loop import Kit
-from maskwright.training.losses.table import build_loss
+from maskwright.training.losses.table import member_loss
 from maskwright.training.mining import Ledger, item_errors
 from maskwright.training.optim import build_optimizer
 from maskwright.training.parts import OptimizerPart, Parts
@@ -58,7 +58,14 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         errors: whether each sample's error is asked for.
     """
     member = job.member
-    loss = build_loss(member.loss, job.task, cluster.pool if cluster.size > 1 else None, frequency=job.frequency)
+    pool = cluster.pool if cluster.size > 1 else None
+    loss = member_loss(member, job.task, job.frequency, model.head_names, pool, cluster.device)
+    if loss.learns and not job.valid_keys:
+        raise InputError(
+            "a loss that learns from validations, and no item is held out",
+            where="members.loss",
+            fix="use another loss than cdb, or folds that hold items out",
+        )
     own = loss.named_parameters()
     optimizer = build_optimizer(model, member.optimizer, own.values())
     # the optimiser stays bare: accelerate's wrapper serves loss scaling, which bf16 does not need, and takes its

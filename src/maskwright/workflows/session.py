@@ -251,7 +251,7 @@ def check_names(recipe: Recipe, path: Path) -> None:
     for name, member in recipe.members.items():
         where = f"{path}:members.{name}"
         models.check(member.model, f"{where}.model")
-        losses.check(member.loss, recipe.task, f"{where}.loss")
+        losses.check_member(member, recipe.task, where)
         optim.check(member.optimizer, f"{where}.optimizer")
         schedule.check(member.schedule, f"{where}.schedule")
         places.check(member.sampling, recipe.task, f"{where}.sampling")

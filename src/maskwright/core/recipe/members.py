@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from maskwright.core.grid import SYMMETRIES
 from maskwright.core.recipe import presets
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.heads import Heads
 
 Size = Annotated[int, Field(ge=1, le=65536)]
 Whole = Literal["whole"]
@@ -62,6 +63,8 @@ class Model(Block):
     tag that SMP knows, such as imagenet; or a block that also says whose they are and under what licence."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further constructor arguments of the architecture, passed as they are."""
+    aux: Heads = Heads()
+    """Heads that learn beside the main one, in training alone, e.g. {fcn: 0.4, classify: {}}."""
 
     @property
     def first(self) -> Weights | None:
@@ -268,6 +271,9 @@ class Member(Block):
     loss: dict[str, float | dict[str, Any]] = Field(default_factory=dict)
     """Loss name -> weight, or weight and settings, e.g. {dice: 1, focal: {weight: 0.5, gamma: 2}}; empty: what
     suits the task (see training/losses)."""
+    loss_weights: Literal["given", "learned"] = "given"
+    """learned: each loss (and each auxiliary head's) counts weight x (value x exp(-s) + s), and s is learned with the
+    network, so that losses of different size share the work (Kendall et al. 2018)."""
     optimizer: Optimizer = Optimizer()
     """How weights move."""
     schedule: Schedule = Schedule()

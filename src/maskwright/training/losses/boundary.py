@@ -23,14 +23,18 @@ class Boundary:
 
     Args:
         softmax: one class a pixel; else planes by sigmoid.
+        classes: planes that the mean is over; None: all.
     """
 
     softmax: bool
+    classes: tuple[int, ...] | None = None
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (cost, valid pixels x planes)."""
         probability = pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid()
         truth = pixels.truth()
+        if self.classes is not None:
+            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
         away = torch.from_numpy(_distances(truth.detach().cpu().numpy())).to(probability.device)
         return pixels.total_of((probability - truth).abs() * away), pixels.number() * probability.shape[1]
 

@@ -23,15 +23,19 @@ class LovaszSoftmax:
     Args:
         softmax: one class a pixel; else planes by sigmoid.
         per_image: each image by itself; else all pixels that a process holds are one image.
+        classes: planes that the mean is over; None: all.
     """
 
     softmax: bool
     per_image: bool = False
+    classes: tuple[int, ...] | None = None
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (losses of present classes, how many they are)."""
         probability = pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid()
         truth = pixels.truth()
+        if self.classes is not None:
+            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
         errors = pixels.hide((truth - probability).abs())
         truth, errors = _rows(truth, self.per_image), _rows(errors, self.per_image)
         losses = _extension(errors, truth, errors)

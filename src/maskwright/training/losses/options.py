@@ -6,15 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from maskwright.core.errors import InputError
+from maskwright.core.errors import InputError, unknown
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.training.losses.boundary import Boundary
+from maskwright.training.losses.difficulty import Difficulty
 from maskwright.training.losses.lovasz import LovaszHinge, LovaszSoftmax
 from maskwright.training.losses.overlap import Overlap
-from maskwright.training.losses.pixelwise import BinaryCrossEntropy, CrossEntropy, Focal, HardPixels
+from maskwright.training.losses.pixelwise import BinaryCrossEntropy, CrossEntropy, Divergence, Focal, HardPixels
 from maskwright.training.losses.terms import Term
 
 BETA = 0.9
@@ -136,7 +137,55 @@ class HardPixelsOptions(Options):
         return HardPixels(task.kind == "multiclass", self.keep, self.skip, self.threshold)
 
 
-class _Region(Options):
+class DifficultyOptions(Options):
+    """Cross entropy in which classes count by how badly they did in the last validation (CDB, Sinha et al. 2020)."""
+
+    smoothing: Smoothing = 0.0
+    """Label smoothing: this share of the truth is spread evenly over all classes."""
+    tau: float | Literal["dynamic"] = "dynamic"
+    """Power of the difficulty 1 - IoU that is the weight; dynamic: the larger, the more unequal the classes are."""
+
+    @field_validator("tau")
+    @classmethod
+    def _positive(cls, tau: float | str) -> float | str:
+        if isinstance(tau, float) and not 0 <= tau <= 10:
+            raise ValueError(f"tau is dynamic or from 0 (all alike) to 10, got {tau}")
+        return tau
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        tau = None if isinstance(self.tau, str) else self.tau
+        return Difficulty(task.kind == "multiclass", task.planes, self.smoothing, tau)
+
+
+class DivergenceOptions(Options):
+    """Kullback-Leibler divergence from labels that are probabilities (encoding: soft); of others, cross entropy."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        return Divergence(task.kind == "multiclass")
+
+
+class _Planes(Options):
+    """A loss that is a mean over classes."""
+
+    classes: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of the classes that the mean is over, e.g. all but background; None: all."""
+
+    def refuse(self, task: Task, where: str) -> None:
+        """Refuse classes that the task does not have."""
+        for name in self.classes or ():
+            if name not in task.plane_names:
+                raise unknown("class", name, task.plane_names, f"{where}.classes")
+
+    def planes(self, task: Task) -> tuple[int, ...] | None:
+        """Return the planes that are meant, None for all."""
+        if self.classes is None:
+            return None
+        return tuple(place for place, name in enumerate(task.plane_names) if name in self.classes)
+
+
+class _Region(_Planes):
     """A loss of regions."""
 
     per_image: bool = False
@@ -148,7 +197,7 @@ class DiceOptions(_Region):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", per_image=self.per_image)
+        return Overlap(task.kind == "multiclass", per_image=self.per_image, classes=self.planes(task))
 
 
 class JaccardOptions(_Region):
@@ -156,7 +205,7 @@ class JaccardOptions(_Region):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", 1.0, 1.0, per_image=self.per_image)
+        return Overlap(task.kind == "multiclass", 1.0, 1.0, per_image=self.per_image, classes=self.planes(task))
 
 
 class TverskyOptions(_Region):
@@ -169,7 +218,7 @@ class TverskyOptions(_Region):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", self.alpha, self.beta, per_image=self.per_image)
+        return Overlap(task.kind == "multiclass", self.alpha, self.beta, 1.0, self.per_image, self.planes(task))
 
 
 class FocalTverskyOptions(TverskyOptions):
@@ -180,7 +229,8 @@ class FocalTverskyOptions(TverskyOptions):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", self.alpha, self.beta, self.gamma, self.per_image)
+        softmax = task.kind == "multiclass"
+        return Overlap(softmax, self.alpha, self.beta, self.gamma, self.per_image, self.planes(task))
 
 
 class LovaszOptions(_Region):
@@ -188,7 +238,7 @@ class LovaszOptions(_Region):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return LovaszSoftmax(task.kind == "multiclass", self.per_image)
+        return LovaszSoftmax(task.kind == "multiclass", self.per_image, self.planes(task))
 
 
 class LovaszHingeOptions(Options):
@@ -204,9 +254,9 @@ class LovaszHingeOptions(Options):
         return LovaszHinge(self.elu, self.per_image)
 
 
-class BoundaryOptions(Options):
+class BoundaryOptions(_Planes):
     """Each wrong pixel costs its distance to the true outline (Kervadec et al. 2019); use it beside another."""
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Boundary(task.kind == "multiclass")
+        return Boundary(task.kind == "multiclass", self.planes(task))

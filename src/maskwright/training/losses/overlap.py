@@ -29,6 +29,7 @@ class Overlap:
         false_negative: weight of what is true and not predicted.
         gamma: the loss is raised to 1 / gamma; above 1 classes that are nearly right count little less.
         per_image: each image by itself, and the mean over images; else the batch is one image.
+        classes: planes that the mean is over; None: all.
     """
 
     softmax: bool
@@ -36,11 +37,14 @@ class Overlap:
     false_negative: float = 0.5
     gamma: float = 1.0
     per_image: bool = False
+    classes: tuple[int, ...] | None = None
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (overlap, predicted, true), each (K,); per image (losses, how many)."""
         probability = pixels.hide(pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid())
         truth = pixels.truth()
+        if self.classes is not None:
+            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
         over = (2, 3) if self.per_image else (0, 2, 3)
         sums = (probability * truth).sum(over), probability.sum(over), truth.sum(over)
         return self._losses(*sums) if self.per_image else sums

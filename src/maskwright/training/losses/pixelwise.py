@@ -1,4 +1,4 @@
-"""Losses of single pixels: cross entropies with smoothing and class weights, focal, hard pixels only (OHEM)."""
+"""Losses of single pixels: cross entropies with smoothing and class weights, divergence, focal, hard pixels (OHEM)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from maskwright.training.losses.terms import Pixels, Sums, mean
 class CrossEntropy:
     """Softmax cross entropy, mean over valid pixels, each counting as much as its true class weighs.
 
+    Where the truth is soft it is what the probabilities are compared with.
+
     Args:
         smoothing: share of the truth that is spread evenly over all classes.
         weights: of each class, or None: all alike.
@@ -26,10 +28,14 @@ class CrossEntropy:
     def sums(self, pixels: Pixels) -> Sums:
         """Return (weighted cross entropy, sum of weights)."""
         weight = None if self.weights is None else pixels.logits.new_tensor(self.weights)
+        truth = pixels.label if pixels.soft is None else pixels.soft
         loss = functional.cross_entropy(
-            pixels.logits, pixels.label, weight=weight, reduction=pixels.reduction, label_smoothing=self.smoothing
+            pixels.logits, truth, weight=weight, reduction=pixels.reduction, label_smoothing=self.smoothing
         )
-        return pixels.total(loss), pixels.number() if weight is None else pixels.total_of(weight[pixels.label])
+        if weight is None:
+            return pixels.total(loss), pixels.number()
+        counted = weight[truth] if pixels.soft is None else (truth * weight[:, None, None]).sum(1)
+        return pixels.total(loss), pixels.total_of(counted)
 
     def value(self, sums: Sums) -> Tensor:
         """Return the weighted mean; 0 without valid pixels."""
@@ -38,7 +44,7 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy:
-    """Sigmoid cross entropy, mean over valid pixels and planes.
+    """Sigmoid cross entropy, mean over valid pixels and planes; soft truth is taken as it is.
 
     Args:
         smoothing: truth is moved this far towards one half.
@@ -50,7 +56,7 @@ class BinaryCrossEntropy:
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (cross entropy, valid pixels x planes)."""
-        truth = pixels.label
+        truth = pixels.label if pixels.soft is None else pixels.soft
         if self.smoothing:
             truth = truth * (1 - self.smoothing) + 0.5 * self.smoothing
         inside = None if self.weights is None else pixels.logits.new_tensor(self.weights)[:, None, None]
@@ -58,6 +64,35 @@ class BinaryCrossEntropy:
             pixels.logits, truth, pos_weight=inside, reduction=pixels.reduction
         )
         return pixels.total(loss), pixels.number() * pixels.logits.shape[1]
+
+    def value(self, sums: Sums) -> Tensor:
+        """Return the mean; 0 without valid pixels."""
+        return mean(*sums)
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Kullback-Leibler divergence of the answer from the truth, mean over valid pixels (and planes).
+
+    For labels that are probabilities, such as those of a teacher (SEEDS 004.4): 0 where both agree, and the
+    gradient of cross entropy. On plain labels it is cross entropy.
+
+    Args:
+        softmax: one class a pixel; else planes by sigmoid.
+    """
+
+    softmax: bool
+
+    def sums(self, pixels: Pixels) -> Sums:
+        """Return (divergence, valid pixels x planes)."""
+        truth = pixels.belief()
+        own = torch.special.xlogy(truth, truth)
+        if self.softmax:
+            loss = (own - truth * pixels.logits.log_softmax(1)).sum(1)
+            return pixels.total_of(loss), pixels.number()
+        cross = functional.binary_cross_entropy_with_logits(pixels.logits, truth, reduction="none")
+        loss = cross + own + torch.special.xlogy(1 - truth, 1 - truth)
+        return pixels.total_of(loss), pixels.number() * pixels.logits.shape[1]
 
     def value(self, sums: Sums) -> Tensor:
         """Return the mean; 0 without valid pixels."""
@@ -87,7 +122,7 @@ class Focal:
         logits, label = pixels.logits, pixels.label
         if self.softmax:
             loss = functional.cross_entropy(logits, label, reduction="none")
-            inside: Tensor = (label > 0).float()
+            inside: Tensor = (label > 0).to(logits.dtype)
         else:
             loss = functional.binary_cross_entropy_with_logits(logits, label, reduction="none")
             inside = label

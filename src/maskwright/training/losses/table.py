@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.labels import Task, TaskKind
+from maskwright.core.recipe.members import Member
 from maskwright.training.losses import options
+from maskwright.training.losses.heads import head_addends
 from maskwright.training.losses.options import Frequency, Options
-from maskwright.training.losses.terms import Pixels, Sums, Term
-from maskwright.training.parts import Part
+from maskwright.training.losses.total import Loss, Addend, Pool
 
-Pool = Callable[[Tensor], Tensor]
-"""From this process's sums to those of all processes, with this process's gradient."""
+__all__ = ["DEFAULTS", "LOSSES", "Loss", "build_loss", "check", "check_member", "member_loss"]
 
 
 @dataclass(frozen=True)
@@ -28,67 +27,6 @@ class Kind:
     options: type[Options]
     """The settings a recipe may give it; they make the term."""
     tasks: tuple[TaskKind, ...]
-
-
-class Loss(Part):
-    """A weighted sum of terms over the valid pixels of a batch; a part, as a loss may learn and be told of scores.
-
-    Args:
-        terms: (weight, term) pairs.
-        task: gives the form of labels.
-        pool: adds sums up over processes; the identity for one process.
-    """
-
-    def __init__(self, terms: tuple[tuple[float, Term], ...], task: Task, pool: Pool | None = None) -> None:
-        self.terms = terms
-        self.task = task
-        self.pool = pool
-
-    def __call__(self, logits: Tensor, label: Tensor, valid: Tensor) -> Tensor:
-        """Return the loss of a batch, a float32 scalar; 0 with a gradient if no pixel is valid.
-
-        Args:
-            logits: (B, K, H, W), any float type.
-            label: int64 (B, H, W), for multilabel (B, K, H, W).
-            valid: bool (B, H, W).
-        """
-        pixels = self._pixels(logits, label, valid)
-        sums = [term.sums(pixels) for _, term in self.terms]
-        if self.pool is not None:
-            sums = _pooled(sums, self.pool, logits.device)
-        values = [
-            term.value(part) if weight == 1 else weight * term.value(part)
-            for (weight, term), part in zip(self.terms, sums, strict=True)
-        ]
-        return values[0] if len(values) == 1 else torch.stack(values).sum()
-
-    def alone(self) -> Loss:
-        """Return the same loss, state and all, for a batch that this process has to itself."""
-        return Loss(self.terms, self.task)
-
-    def named_parameters(self) -> dict[str, nn.Parameter]:
-        """Return what the optimiser moves of the loss, by name: nothing. All processes have its whole gradient."""
-        return {}
-
-    def _pixels(self, logits: Tensor, label: Tensor, valid: Tensor) -> Pixels:
-        whole = bool(valid.all()) if valid.device.type == "cpu" else False  # elsewhere looking would wait for it
-        logits = logits.float()
-        if not whole:
-            logits = logits.masked_fill(~valid.unsqueeze(1), 0.0)
-        if self.task.kind == "multiclass":
-            label = label if whole else label.masked_fill(~valid, 0)
-        else:
-            planes = label.unsqueeze(1) if label.ndim == 3 else label
-            label = planes.float()
-        return Pixels(logits, label, None if whole else valid.float())
-
-
-def _pooled(sums: list[Sums], pool: Pool, device: torch.device) -> list[Sums]:
-    """Add the sums of all terms up over processes in one go."""
-    tensors = [torch.as_tensor(part, device=device) for parts in sums for part in parts]
-    pooled = torch.split(pool(torch.cat([part.reshape(-1) for part in tensors])), [part.numel() for part in tensors])
-    shaped = iter([part.view_as(like) for part, like in zip(pooled, tensors, strict=True)])
-    return [tuple(next(shaped) for _ in parts) for parts in sums]
 
 
 def check(names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str) -> None:
@@ -113,6 +51,22 @@ def check(names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str
         _options(name, given, where).refuse(task, f"{where}.{name}")
 
 
+def check_member(member: Member, task: Task, where: str) -> None:
+    """Refuse what `check` refuses in the losses of a member and of its auxiliary heads.
+
+    Args:
+        member: the recipe's block.
+        task: what is predicted.
+        where: recipe key for messages, e.g. `members.a`.
+
+    Raises:
+        InputError: naming key and loss.
+    """
+    check(member.loss, task, f"{where}.loss")
+    for name, head in member.model.aux.given.items():
+        check(getattr(head, "loss", {}), task, f"{where}.model.aux.{name}.loss")
+
+
 def build_loss(
     names: Mapping[str, float | Mapping[str, Any]],
     task: Task,
@@ -133,8 +87,45 @@ def build_loss(
         InputError: as check.
     """
     check(names, task, where)
+    return Loss(_addends(names, task, where, frequency), task, pool)
+
+
+def member_loss(
+    member: Member,
+    task: Task,
+    frequency: Frequency | None = None,
+    outputs: Iterable[str] = (),
+    pool: Pool | None = None,
+    device: torch.device | str = "cpu",
+) -> Loss:
+    """Build the loss of a member, its auxiliary heads' included.
+
+    Args:
+        member: the recipe's block.
+        task: what is predicted.
+        frequency: as in build_loss.
+        outputs: names of what the network's auxiliary heads give, see SegModel.head_names.
+        pool: see Loss.
+        device: where learned weights are.
+
+    Raises:
+        InputError: as check.
+    """
+    check_member(member, task, "member")
+    main = _addends(member.loss, task, "loss", frequency)
+
+    def terms(names: Mapping[str, float | Mapping[str, Any]], where: str) -> list[Addend]:
+        return _addends(names, task, where, frequency) if names else main
+
+    addends = [*main, *head_addends(member.model.aux, outputs, terms)]
+    return Loss(addends, task, pool, learned=member.loss_weights == "learned", device=device)
+
+
+def _addends(
+    names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str, frequency: Frequency | None
+) -> list[Addend]:
     found = {name: _options(name, given, where) for name, given in (names or DEFAULTS[task.kind]).items()}
-    return Loss(tuple((each.weight, each.term(task, frequency)) for each in found.values()), task, pool)
+    return [Addend(name, each.weight, each.term(task, frequency)) for name, each in found.items()]
 
 
 def _options(name: str, given: float | Mapping[str, Any], where: str) -> Options:
@@ -156,11 +147,13 @@ PLANES: tuple[TaskKind, ...] = ("binary", "multilabel")
 LOSSES: Mapping[str, Kind] = {
     "bce": Kind(options.BinaryCrossEntropyOptions, PLANES),
     "boundary": Kind(options.BoundaryOptions, EVERY),
+    "cdb": Kind(options.DifficultyOptions, ("multiclass", "multilabel")),
     "cross_entropy": Kind(options.CrossEntropyOptions, ("multiclass",)),
     "dice": Kind(options.DiceOptions, EVERY),
     "focal": Kind(options.FocalOptions, EVERY),
     "focal_tversky": Kind(options.FocalTverskyOptions, EVERY),
     "jaccard": Kind(options.JaccardOptions, EVERY),
+    "kl": Kind(options.DivergenceOptions, EVERY),
     "lovasz": Kind(options.LovaszOptions, EVERY),
     "lovasz_hinge": Kind(options.LovaszHingeOptions, PLANES),
     "ohem": Kind(options.HardPixelsOptions, EVERY),

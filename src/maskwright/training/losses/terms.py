@@ -22,6 +22,9 @@ class Pixels:
     """int64 (B, H, W) of class ids for multiclass, else float32 (B, K, H, W) of 0 and 1."""
     mask: Tensor | None
     """float32 (B, H, W), 1 where valid; None where it is known that every pixel is."""
+    soft: Tensor | None = None
+    """float32 (B, K, H, W) of probabilities where the truth is given so, 0 where not valid; `label` is then the
+    likeliest class, or planes at 0.5 and above."""
 
     @property
     def reduction(self) -> str:
@@ -48,7 +51,11 @@ class Pixels:
         if self.label.ndim == self.logits.ndim:
             return self.hide(self.label)
         hot = functional.one_hot(self.label, self.logits.shape[1]).movedim(-1, 1)
-        return self.hide(hot.float())
+        return self.hide(hot.to(self.logits.dtype))
+
+    def belief(self) -> Tensor:
+        """Return the truth as probabilities, float32 (B, K, H, W), all 0 where not valid."""
+        return self.truth() if self.soft is None else self.soft
 
     def hide(self, planes: Tensor) -> Tensor:
         """Put 0 where (B, K, H, W) planes are not valid."""
@@ -67,6 +74,25 @@ class Term(Protocol):
 
     def value(self, sums: Sums) -> Tensor:
         """Return the loss, a scalar, from the sums of the whole batch."""
+
+
+def presence(logits: Tensor, pixels: Pixels) -> Pixels:
+    """Return a batch of images of one pixel: whether each class has a valid pixel at all.
+
+    Args:
+        logits: float32 (B, K), of the presence of each plane.
+        pixels: the windows; one without a valid pixel says nothing.
+    """
+    batch, planes = logits.shape
+    if pixels.label.ndim == 3:
+        number = pixels.label + 1 if pixels.mask is None else (pixels.label + 1) * (pixels.mask > 0)
+        found = logits.new_zeros(batch, planes + 1).scatter_(1, number.flatten(1), 1.0)[:, 1:]
+    else:
+        found = pixels.truth().amax((2, 3))
+    seen = None if pixels.mask is None else pixels.mask.amax((1, 2))[:, None, None]
+    if seen is not None:
+        logits = logits.masked_fill(seen[:, 0] == 0, 0.0)
+    return Pixels(logits[:, :, None, None], found[:, :, None, None], seen)
 
 
 def mean(total: Tensor | float, number: Tensor | float) -> Tensor:
