@@ -35,6 +35,7 @@ BOUNDS = {
 TABLES = {
     "Architectures": ("members.NAME.model.architecture", "models/build.py", "ARCHITECTURES"),
     "Losses": ("members.NAME.loss", "training/losses/table.py", "LOSSES"),
+    "Auxiliary heads": ("members.NAME.model.aux", "models/heads.py", "HEADS"),
     "Augmentations": ("members.NAME.augment", "data/augment/table.py", "TABLE"),
     "Augmentation presets": ("members.NAME.augment", "core/recipe/presets.py", "PRESETS"),
     "Optimizers": ("members.NAME.optimizer.name", "training/optim.py", "OPTIMIZERS"),

@@ -78,7 +78,9 @@ def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), weights=None, 
     """Make a job: eight pictures to train on, four to validate on."""
     source = open_source(FolderSource(images="images", masks="masks"), folder, TASK)
     settings = {"epochs": 2, "batch_size": 4, "steps_per_epoch": 3, "crop": 32, "ema": 0.8, "precision": "fp32"}
-    given = {name: train.pop(name) for name in ("loss", "optimizer", "schedule", "sampling") if name in train}
+    given = {
+        name: train.pop(name) for name in ("loss", "loss_weights", "optimizer", "schedule", "sampling") if name in train
+    }
     member = Member(model=model, augment=augment, train=Train(**{**settings, **train}), **given)
     return FoldJob(
         member=member,

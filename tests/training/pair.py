@@ -79,7 +79,11 @@ def train(cluster, model):
     wrapped = cluster.prepare(model.train())
     loss = member_loss(MEMBER, TASKS["binary"], None, model.head_names, cluster.pool)
     optimizer = torch.optim.SGD(
-        [*(parameter for parameter in model.parameters() if parameter.requires_grad), *loss.named_parameters().values()], lr=0.01
+        [
+            *(parameter for parameter in model.parameters() if parameter.requires_grad),
+            *loss.named_parameters().values(),
+        ],
+        lr=0.01,
     )
     generator = torch.Generator().manual_seed(cluster.rank)
     for _ in range(3):

@@ -10,14 +10,14 @@ from maskwright.training.fit import fit_fold
 from maskwright.training.losses.table import Loss
 from maskwright.training.parts import Part, Parts, Validated
 
-REAL = making.build_loss
+REAL = making.member_loss
 
 
 class Learning(Loss):
     """A loss that learns its own weight, counts what it is told, and weighs by the last validation."""
 
-    def __init__(self, terms, task, pool=None):
-        super().__init__(terms, task, pool)
+    def __init__(self, addends, task, pool=None):
+        super().__init__(addends, task, pool)
         self.log = torch.nn.Parameter(torch.zeros(2))
         self.told = torch.zeros(3)
         self.factor = torch.ones(())
@@ -26,7 +26,7 @@ class Learning(Loss):
         return super().__call__(logits, label, valid) * self.factor * torch.exp(-self.log[0]) + self.log[0]
 
     def alone(self):
-        return Loss(self.terms, self.task)
+        return Loss(self.addends, self.task)
 
     def named_parameters(self):
         return {"log": self.log}
@@ -54,11 +54,11 @@ class Learning(Loss):
 
 def learning(*given, **more):
     made = REAL(*given, **more)
-    return Learning(made.terms, made.task, made.pool)
+    return Learning(made.addends, made.task, made.pool)
 
 
 def test_a_loss_that_learns_and_listens_goes_on_where_it_was(tmp_path, make_job, monkeypatch):
-    monkeypatch.setattr(making, "build_loss", learning)
+    monkeypatch.setattr(making, "member_loss", learning)
     job = make_job(epochs=3, save_every=2)
     fit_fold(job, tmp_path / "twin", discs.Told(), discs.Never())
     for stops in range(40):

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from maskwright.core.recipe.heads import ClassifyHead, DeepHead, FcnHead, Heads
-from maskwright.training.losses.total import Addend
 from maskwright.training.losses.pixelwise import BinaryCrossEntropy, Focal
+from maskwright.training.losses.total import Addend
 
 Named = Mapping[str, float | Mapping[str, Any]]
 Terms = Callable[[Named, str], Sequence[Addend]]
@@ -33,7 +33,9 @@ def head_addends(block: Heads, outputs: Iterable[str], terms: Terms, where: str 
 def _coarse(block: FcnHead | DeepHead, output: str, place: int, terms: Terms, where: str) -> list[Addend]:
     """Make a head that answers the main question: the member's losses, or its own."""
     share = block.weight * (block.fade**place if isinstance(block, DeepHead) else 1.0)
-    return [Addend(f"{output}.{each.name}", share * each.weight, each.term, output) for each in terms(block.loss, where)]
+    return [
+        Addend(f"{output}.{each.name}", share * each.weight, each.term, output) for each in terms(block.loss, where)
+    ]
 
 
 def _presence(block: ClassifyHead, output: str, place: int, terms: Terms, where: str) -> list[Addend]:

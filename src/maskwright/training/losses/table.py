@@ -15,7 +15,7 @@ from maskwright.core.recipe.members import Member
 from maskwright.training.losses import options
 from maskwright.training.losses.heads import head_addends
 from maskwright.training.losses.options import Frequency, Options
-from maskwright.training.losses.total import Loss, Addend, Pool
+from maskwright.training.losses.total import Addend, Loss, Pool
 
 __all__ = ["DEFAULTS", "LOSSES", "Loss", "build_loss", "check", "check_member", "member_loss"]
 

@@ -192,7 +192,7 @@ def _of_head(logits: Tensor, main: Pixels, valid: Tensor) -> Pixels:
 
 def _pooled(sums: list[Sums], pool: Pool, device: torch.device) -> list[Sums]:
     """Add the sums of all terms up over processes in one go."""
-    tensors = [torch.as_tensor(part, device=device) for parts in sums for addend in parts]
-    pooled = torch.split(pool(torch.cat([addend.reshape(-1) for addend in tensors])), [addend.numel() for addend in tensors])
-    shaped = iter([addend.view_as(like) for part, like in zip(pooled, tensors, strict=True)])
+    tensors = [torch.as_tensor(part, device=device) for parts in sums for part in parts]
+    pooled = torch.split(pool(torch.cat([part.reshape(-1) for part in tensors])), [part.numel() for part in tensors])
+    shaped = iter([part.view_as(like) for part, like in zip(pooled, tensors, strict=True)])
     return [tuple(next(shaped) for _ in parts) for parts in sums]
