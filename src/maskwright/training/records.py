@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ LOG = "log.jsonl"
 TIMING = "timing.jsonl"
 WAITING = 64
 """Lines that may wait in memory."""
-HEADER = "epoch,step,lr,loss,valid_loss,score\n"
-"""Columns of history.csv: epoch and step count from 1; loss is the epoch's mean, valid_loss the mean over batches
-of held-out windows; it and score are empty where nothing was validated. Neither this file nor log.jsonl holds a
-time, so they are the same bytes after any interruption; times are in timing.jsonl."""
+COLUMNS = ("epoch", "step", "lr", "loss", "valid_loss", "score")
+"""First columns of history.csv: epoch and step count from 1; loss is the epoch's mean, valid_loss the mean over batches
+of held-out windows; it and score are empty where nothing was validated. A column `score:CLASS` follows for each
+class, empty where the windows hold none of it. Neither this file nor log.jsonl holds a time, so they are the same
+bytes after any interruption; times are in timing.jsonl."""
+HeldOut = tuple[float, float, Sequence[float | None]]
+"""Loss, score, and score of each class; None: neither truth nor prediction holds the class."""
 
 
 class Journal:
@@ -83,10 +88,13 @@ class Records:
     Args:
         folder: the fold's folder.
         sizes: bytes of each file that belong to the state we go on from; empty for a new training.
+        classes: names of those that are scored.
     """
 
-    def __init__(self, folder: Path, sizes: Mapping[str, int]) -> None:
-        self._history = Journal(folder / HISTORY, sizes.get(HISTORY, 0), HEADER)
+    def __init__(self, folder: Path, sizes: Mapping[str, int], classes: Sequence[str] = ()) -> None:
+        self._empty = [""] * (2 + len(classes))
+        header = _row([*COLUMNS, *(f"score:{name}" for name in classes)])
+        self._history = Journal(folder / HISTORY, sizes.get(HISTORY, 0), header)
         self._log = Journal(folder / LOG, sizes.get(LOG, 0))
         self._timing = Journal(folder / TIMING, 1 << 62)
 
@@ -94,10 +102,10 @@ class Records:
         """Add a line to log.jsonl."""
         self._log.write(json.dumps(plain) + "\n")
 
-    def epoch(self, epoch: int, step: int, rate: float, loss: float, held_out: tuple[float, float] | None) -> None:
-        """Add a row to history.csv; `held_out` is loss and score on the held-out windows, if there are any."""
-        told = "," if held_out is None else f"{held_out[0]!r},{held_out[1]!r}"
-        self._history.write(f"{epoch},{step},{rate!r},{loss!r},{told}\n")
+    def epoch(self, epoch: int, step: int, rate: float, loss: float, held_out: HeldOut | None) -> None:
+        """Add a row to history.csv; `held_out` is what the held-out windows gave, if there are any."""
+        told: Sequence[float | str | None] = self._empty if held_out is None else [*held_out[:2], *held_out[2]]
+        self._history.write(_row([epoch, step, rate, loss, *told]))
 
     def timing(self, plain: Mapping[str, Any]) -> None:
         """Add a line to timing.jsonl."""
@@ -112,3 +120,10 @@ class Records:
         """Let go of the files."""
         for journal in (self._history, self._log, self._timing):
             journal.close()
+
+
+def _row(values: Sequence[float | str | None]) -> str:
+    """Return a line of CSV; class names may hold commas."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerow(values)
+    return stream.getvalue()

@@ -13,6 +13,7 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, Source
+from maskwright.core.recipe.trackers import Tracker
 
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
@@ -219,6 +220,9 @@ class Recipe(Block):
     """How items are split."""
     members: dict[str, Member] = Field(default_factory=dict)
     """Name -> member. inspect and split need none."""
+    trackers: tuple[Tracker, ...] = ()
+    """Who is told of losses and held-out scores while training, beside log.jsonl and history.csv: tensorboard, wandb,
+    mlflow, or a block with settings, e.g. {name: mlflow, uri: http://mlflow:5000}."""
     decision: Decision = Decision()
     """How probabilities become one answer."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
@@ -233,6 +237,14 @@ class Recipe(Block):
             if not name.replace("_", "").replace("-", "").isalnum() or len(name) > 40:
                 raise ValueError(f"member name '{name}' must be letters, digits, - and _, at most 40")
         return members
+
+    @field_validator("trackers")
+    @classmethod
+    def _once_each(cls, trackers: tuple[Tracker, ...]) -> tuple[Tracker, ...]:
+        names = [tracker.name for tracker in trackers]
+        if len(set(names)) < len(names):
+            raise ValueError("a tracker is named twice; name each once")
+        return trackers
 
     @model_validator(mode="after")
     def _task_agrees(self) -> Recipe:

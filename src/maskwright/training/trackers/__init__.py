@@ -1,0 +1,1 @@
+"""TensorBoard, W&B and MLflow: told what log.jsonl and history.csv hold, in a thread of their own."""
