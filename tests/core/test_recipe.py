@@ -162,3 +162,33 @@ def test_merging_nothing_changes_nothing(value):
 def test_an_override_without_key_or_value_is_refused(text):
     with pytest.raises(RecipeError, match=r"is no override; write key\.key=value"):
         merge_overrides(GOOD, [text])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            "[tensorbord]",
+            "r.yaml:trackers.0: unknown tracker 'tensorbord' (did you mean 'tensorboard'?); "
+            "use one of: tensorboard, wandb, mlflow",
+        ),
+        ("[wandb, wandb]", "r.yaml:trackers: a tracker is named twice; name each once"),
+        (
+            "[7]",
+            "r.yaml:trackers.0: a tracker is a name or a block with one, got 7; write tensorboard, or {name: mlflow}",
+        ),
+        (
+            "[{name: wandb, projct: x}]",
+            "r.yaml:trackers.0: unknown key 'projct' (did you mean 'project'?); "
+            "use one of: entity, mode, name, project",
+        ),
+    ],
+)
+def test_trackers_are_refused_by_name_and_key(given, expected):
+    assert complaint(f"trackers={given}") == expected
+
+
+def test_a_tracker_is_a_name_or_a_block_and_reads_back_from_the_resolved_recipe():
+    recipe = build(merge_overrides(GOOD, ["trackers=[tensorboard, {name: mlflow, uri: 'http://m:5000'}]"]))
+    assert [tracker.name for tracker in recipe.trackers] == ["tensorboard", "mlflow"]
+    assert build(to_plain(recipe)) == recipe

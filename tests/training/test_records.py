@@ -5,23 +5,25 @@ from maskwright.training.records import HISTORY, LOG, TIMING, Records
 
 
 def test_files_are_cut_back_to_a_state_and_go_on_as_if_nothing_had_been(tmp_path):
-    records = Records(tmp_path, {})
+    records = Records(tmp_path, {}, ("a", "b, c"))
     records.step({"step": 1})
     records.epoch(1, 1, 0.5, 1.25, None)
     sizes = records.sync()
     wanted = {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)}
     records.step({"step": 2})
-    records.epoch(2, 2, 0.25, 0.5, (0.625, 0.75))
+    records.epoch(2, 2, 0.25, 0.5, (0.625, 0.75, [0.5, None]))
     records.timing({"epoch": 1})
     records.close()
     twin = {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)}
-    assert twin[HISTORY].decode() == "epoch,step,lr,loss,valid_loss,score\n1,1,0.5,1.25,,\n2,2,0.25,0.5,0.625,0.75\n"
+    assert twin[HISTORY].decode() == (
+        'epoch,step,lr,loss,valid_loss,score,score:a,"score:b, c"\n1,1,0.5,1.25,,,,\n2,2,0.25,0.5,0.625,0.75,0.5,\n'
+    )
     assert twin[LOG].decode() == '{"step": 1}\n{"step": 2}\n'
 
-    again = Records(tmp_path, sizes)
+    again = Records(tmp_path, sizes, ("a", "b, c"))
     assert {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)} == wanted
     again.step({"step": 2})
-    again.epoch(2, 2, 0.25, 0.5, (0.625, 0.75))
+    again.epoch(2, 2, 0.25, 0.5, (0.625, 0.75, [0.5, None]))
     again.close()
     assert {name: (tmp_path / name).read_bytes() for name in (HISTORY, LOG)} == twin
     assert (tmp_path / TIMING).read_text() == '{"epoch": 1}\n'

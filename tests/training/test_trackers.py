@@ -6,11 +6,14 @@ import sqlite3
 import struct
 import threading
 import time
+from dataclasses import replace
 
+import discs
 import pytest
 
-from maskwright.core.errors import RecipeError
+from maskwright.core.errors import Interrupted, RecipeError
 from maskwright.core.recipe.trackers import MlflowTracker, TensorboardTracker, WandbTracker
+from maskwright.training.fit import fit_fold
 from maskwright.training.records import Records
 from maskwright.training.trackers import follow, table
 from maskwright.training.trackers.follow import Tracking
@@ -187,9 +190,9 @@ def test_a_tracker_that_is_not_installed_is_refused_with_the_line_that_installs_
     monkeypatch.setattr(table, "find_spec", lambda package: None)
     block = {"tensorboard": TensorboardTracker, "wandb": WandbTracker, "mlflow": MlflowTracker}[name]()
     with pytest.raises(RecipeError) as caught:
-        table.check([block], "r.yaml")
+        table.check([block], "recipe:trackers")
     assert str(caught.value) == (
-        f"r.yaml:trackers: {name} needs the package {table.NEEDS[name][0]}, which is not installed; "
+        f"recipe:trackers: {name} needs the package {table.NEEDS[name][0]}, which is not installed; "
         f"pip install 'maskwright[{name}]', or leave the tracker out"
     )
 
@@ -227,8 +230,31 @@ def test_tensorboard_reads_back_every_point_once(fold, told, tmp_path):
     losses = read.Scalars("train/loss")
     assert [(event.step, event.value) for event in losses] == [(n, pytest.approx(1 / n)) for n in range(1, 11)]
     assert [event.step for event in read.Scalars("held_out/score/roof")] == [4, 6, 8, 10]
-    (recipe,) = read.Tensors("recipe/text_summary") if "recipe/text_summary" in read.Tags()["tensors"] else read.Tensors("recipe")
+    (recipe,) = read.Tensors("recipe")
     assert b'"epochs": 2' in recipe.tensor_proto.string_val[0]
+
+
+def test_a_resumed_training_tells_each_step_once_and_trains_the_same(make_job, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    plain, followed = make_job(epochs=3), make_job(epochs=3)
+    followed = replace(followed, tracking=tracking(tmp_path, TensorboardTracker()))
+    fit_fold(plain, tmp_path / "members" / "twin" / "fold0", discs.Told(), discs.Never())
+    folder = tmp_path / "members" / "a" / "fold0"
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            fit_fold(followed, folder, discs.Told(), discs.After(4))
+    told = discs.Told()
+    fit_fold(followed, folder, told, discs.Never())
+    assert told.warnings == []
+    results = discs.results(folder)
+    assert results.pop(follow.MEMORY)
+    assert results == discs.results(tmp_path / "members" / "twin" / "fold0")
+    read = EventAccumulator(str(tmp_path / "tensorboard" / "a" / "fold0"), size_guidance={"scalars": 0})
+    read.Reload()
+    assert [event.step for event in read.Scalars("train/loss")] == list(range(1, 10))
+    assert [event.step for event in read.Scalars("held_out/score/disc")] == [3, 6, 9]
 
 
 def test_tensorboard_without_its_file_costs_one_line(fold, told, tmp_path):
@@ -244,6 +270,7 @@ def test_tensorboard_without_its_file_costs_one_line(fold, told, tmp_path):
     assert told[0].startswith("tracker tensorboard is told no more: FileNotFoundError: ")
 
 
+@pytest.mark.slow
 def test_mlflow_has_every_point_once_and_the_recipe_as_parameters(fold, told, tmp_path):
     pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     follow_two_processes(fold, told, tmp_path, MlflowTracker())
@@ -284,6 +311,7 @@ def test_an_mlflow_server_that_is_not_there_costs_one_line(fold, told, tmp_path,
     assert not list(tmp_path.glob("mlflow*"))
 
 
+@pytest.mark.slow
 def test_wandb_has_every_point_once_in_offline_folders_of_one_run(fold, told, tmp_path):
     pytest.importorskip("wandb", reason="the extra wandb is not installed")
     follow_two_processes(fold, told, tmp_path, WandbTracker())

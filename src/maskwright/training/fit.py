@@ -19,7 +19,7 @@ from maskwright.core.progress import Reporter, Silent, Tick
 from maskwright.core.stop import Stop
 from maskwright.data.dataset import Batch
 from maskwright.models.adapt import SegModel
-from maskwright.scoring.scores import score
+from maskwright.scoring.scores import per_class, score
 from maskwright.training.checkpoint import Checkpoints, State
 from maskwright.training.cluster import Cluster
 from maskwright.training.job import FoldJob, memory_explained
@@ -30,8 +30,9 @@ from maskwright.training.mining import Ledger
 from maskwright.training.parts import Validated
 from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan
 from maskwright.training.precision import repeatable
-from maskwright.training.records import Records
+from maskwright.training.records import HeldOut, Records
 from maskwright.training.setup import build_exam, build_kit, build_network, build_parts, build_samples
+from maskwright.training.trackers.follow import Follower
 from maskwright.training.validate import Exam, evaluate
 
 __all__ = ["BEST", "DONE", "LAST", "FoldJob", "fit_fold"]
@@ -107,7 +108,8 @@ class Training:
         self.parts = build_parts(self.model, self.kit, self.ledger)
         self._restore()
         self.exam = build_exam(job, self.kit)
-        self.records = Records(folder, self.sizes) if cluster.main else None
+        self.records = Records(folder, self.sizes, job.task.plane_names) if cluster.main else None
+        self.follower = self._follow()
 
     def build(self) -> SegModel:
         """Return the network with its first weights."""
@@ -144,9 +146,11 @@ class Training:
             name = f"training {self.folder.parent.name}/{self.folder.name}"
             with self.reporter.task(name, self.plan.total, self.step) as tick:
                 self._train(tick)
+            self._let_go(finished=True)
             if self.cluster.main:
                 self.keeper.finish(self._weights(), self.step)
         finally:
+            self._let_go(finished=False)
             if self.records is not None:
                 self.records.close()
         self.cluster.wait()
@@ -231,8 +235,8 @@ class Training:
         self.parts.after_epoch(epoch)
         self._save()
 
-    def _validate(self, exam: Exam) -> tuple[float, float]:
-        """Return loss and score on the held-out windows; keep the weights if they are the best so far."""
+    def _validate(self, exam: Exam) -> HeldOut:
+        """Return loss and scores on the held-out windows; keep the weights if they are the best so far."""
         self.cluster.share(self._weights().values())
         with self.kit.ema.applied() if self.kit.ema is not None else nullcontext():
             verdict = evaluate(self.model, exam, self.cluster, self._asked)
@@ -242,7 +246,8 @@ class Training:
         if self.keeper.judge(self.step, value) and self.cluster.main:
             self.keeper.save_best(self._weights(), self.step)
         self.parts.after_validation(Validated(self.step, verdict.counts, verdict.loss, value))
-        return verdict.loss, value
+        classes = per_class(verdict.counts, self.job.metric).tolist()
+        return verdict.loss, value, [None if math.isnan(one) else one for one in classes]
 
     def _asked(self) -> bool:
         return bool(self.cluster.agree(self.stop.signal_number or 0))
@@ -263,6 +268,27 @@ class Training:
         told = {**facts, "sizes": sizes, "threads": torch.get_num_threads()}
         self.checkpoints.save(self.step, self.parts.pack(), told)
         self.keeper.publish()
+        self._tell(sizes)
+
+    def _follow(self) -> Follower | None:
+        """Begin to tell the recipe's trackers; what a killed process owed them is told at once."""
+        tracking, facts = self.job.tracking, self.job.facts
+        if tracking is None or not self.cluster.main:
+            return None
+        follower = tracking.follow(self.folder, str(facts["member"]), int(facts["fold"]), self.reporter.warn)
+        if self.sizes and not self.epoch_open:
+            follower.tell(self.sizes)
+        return follower
+
+    def _tell(self, sizes: Mapping[str, int]) -> None:
+        if self.follower is not None and not self.epoch_open:  # a step is told of once, with its epoch's row
+            self.follower.tell(sizes)
+
+    def _let_go(self, *, finished: bool) -> None:
+        """End what trackers are told; before the fold counts as done, so that a kill in between owes them nothing."""
+        if self.follower is not None:
+            self.follower.close(finished=finished)
+            self.follower = None
 
     def _weights(self) -> Mapping[str, Tensor]:
         return self.model.state_dict() if self.kit.ema is None else self.kit.ema.state_dict()

@@ -22,6 +22,7 @@ from maskwright.data.places import drawn_classes
 from maskwright.data.sampling import Lots
 from maskwright.data.sources.base import Source
 from maskwright.training.losses.options import Frequency
+from maskwright.training.trackers.follow import Tracking
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class FoldJob:
     """Folder that a local weights file is relative to."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Kept with the weights."""
+    tracking: Tracking | None = field(default=None, compare=False)
+    """Who is told how it goes."""
 
     @property
     def digest(self) -> str:

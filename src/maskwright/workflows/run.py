@@ -34,7 +34,10 @@ def run_stages(session: Session, names: Sequence[str], *, member: str | None = N
         fold: only this fold, for train.
     """
     if "train" in names:
+        from maskwright.training.trackers import table
+
         session.chosen_members(member)
+        table.check(session.recipe.trackers, "recipe:trackers")
     with session.working():
         for name in names:
             if name == "train":

@@ -26,6 +26,7 @@ from maskwright.workflows.filecheck import FileCheck
 
 if TYPE_CHECKING:
     from maskwright.models.ledger import Entry
+    from maskwright.training.trackers.follow import Tracking
 
 STAGES = ("inspect", "split", "train", "predict", "decide", "export", "report")
 
@@ -95,6 +96,17 @@ class Session:
     def ledger(self) -> tuple[Entry, ...]:
         """What is known of the first weights of each member."""
         return weights_ledger(self.recipe, self.recipe_dir, "members")
+
+    @cached_property
+    def tracking(self) -> Tracking | None:
+        """The recipe's trackers, one object for all folds; without an absolute data.root, which is this machine's."""
+        from maskwright.training.trackers import table
+        from maskwright.training.trackers.follow import Tracking
+
+        if not self.recipe.trackers:
+            return None
+        config = {**self.plain, "data": {**self.plain["data"], "root": Path(self.recipe.data.root).name}}
+        return Tracking(self.recipe.trackers, self.run.root, self.recipe.name, config, table.make)
 
     def portable(self, plain: Any) -> Any:
         """Take an absolute data.root out of all texts of plain data, so that no machine's path stays in the run."""

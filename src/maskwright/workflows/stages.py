@@ -241,6 +241,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         pixels=reading.pixels_of(print_, keys),
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,
+        tracking=session.tracking,
         facts={
             "first_weights": next(entry.to_plain() for entry in session.ledger if entry.member == name),
             "member": name,

@@ -135,7 +135,11 @@ def _user_path(loc: Sequence[int | str], data: Any) -> list[str]:
             node = node[step]
         elif isinstance(node, list | tuple) and isinstance(step, int) and step < len(node):
             node = node[step]
-        elif position < len(loc) - 1 or not isinstance(node, Mapping) or (path and str(step) in (node.get("format"), node.get("name"))):
+        elif (
+            position < len(loc) - 1
+            or not isinstance(node, Mapping)
+            or (path and str(step) in (node.get("format"), node.get("name")))
+        ):
             continue
         path.append(str(step))
     return path

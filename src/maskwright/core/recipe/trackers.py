@@ -34,7 +34,7 @@ class MlflowTracker(Block):
 
     name: Literal["mlflow"] = "mlflow"
     uri: str | None = Field(default=None, min_length=1)
-    """Of a tracking server, e.g. http://mlflow:5000, or any URI that MLflow takes; None: mlflow.db in the run folder."""
+    """Of a tracking server, e.g. http://mlflow:5000, or any URI it takes; None: mlflow.db in the run folder."""
     experiment: str | None = Field(default=None, min_length=1)
     """None: the recipe's name."""
 
@@ -45,7 +45,9 @@ def _as_block(given: Any) -> Any:
     if isinstance(entry, BaseModel):
         return entry
     if not isinstance(entry, Mapping) or "name" not in entry:
-        raise ValueError(f"a tracker is a name or a block with one, got {given!r}; write tensorboard, or {{name: mlflow}}")
+        raise ValueError(
+            f"a tracker is a name or a block with one, got {given!r}; write tensorboard, or {{name: mlflow}}"
+        )
     name = entry["name"]
     if name not in NAMES:
         raise ValueError(f"unknown tracker '{name}'{near(str(name), NAMES)}; use one of: {', '.join(NAMES)}")

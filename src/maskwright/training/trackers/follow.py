@@ -42,7 +42,9 @@ class Tracking:
     def follow(self, folder: Path, member: str, fold: int, warn: Callable[[str], None]) -> Follower:
         """Begin to tell of a fold; see Follower."""
         place = Place(self.root, self.run, member, fold, self.config)
-        able = {block.name: self.make(place, block) for block in self.blocks if block.name not in self.broken}
+        able: dict[str, Tracker] = {
+            block.name: self.make(place, block) for block in self.blocks if block.name not in self.broken
+        }
         return Follower(able, folder, warn, self.broken)
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from maskwright.core.recipe.trackers import MlflowTracker as Block
@@ -89,7 +89,8 @@ class Mlflow:
         if known and not path.exists():
             raise FileNotFoundError(f"{FILE} is gone from the run folder")
         if not path.exists():
-            SqlAlchemyStore(f"sqlite:///{path}", NO_ARTIFACTS)
+            make: Callable[[str, str], object] = SqlAlchemyStore
+            make(f"sqlite:///{path}", NO_ARTIFACTS)
 
     def _begin(self) -> str:
         from mlflow.entities import Param

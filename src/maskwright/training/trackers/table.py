@@ -21,7 +21,7 @@ def check(blocks: Sequence[Block], where: str) -> None:
             if find_spec(package) is None:
                 raise RecipeError(
                     f"{block.name} needs the package {package}, which is not installed",
-                    where=f"{where}:trackers",
+                    where=where,
                     fix=f"pip install 'maskwright[{block.name}]', or leave the tracker out",
                 )
 
