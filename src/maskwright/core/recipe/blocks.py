@@ -222,7 +222,7 @@ class Recipe(Block):
     """Name -> member. inspect and split need none."""
     trackers: tuple[Tracker, ...] = ()
     """Who is told of losses and held-out scores while training, beside log.jsonl and history.csv: tensorboard, wandb,
-    mlflow, or a block with settings, e.g. {name: mlflow, uri: http://mlflow:5000}."""
+    mlflow, or a block with settings, e.g. {name: mlflow, uri: databricks}."""
     decision: Decision = Decision()
     """How probabilities become one answer."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())

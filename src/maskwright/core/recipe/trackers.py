@@ -34,7 +34,7 @@ class MlflowTracker(Block):
 
     name: Literal["mlflow"] = "mlflow"
     uri: str | None = Field(default=None, min_length=1)
-    """Of a tracking server, e.g. http://mlflow:5000, or any URI it takes; None: mlflow.db in the run folder."""
+    """Address of a tracking server, or any other URI that MLflow takes; None: mlflow.db in the run folder."""
     experiment: str | None = Field(default=None, min_length=1)
     """None: the recipe's name."""
 
