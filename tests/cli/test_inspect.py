@@ -169,3 +169,43 @@ def test_odd_options_are_one_line(cli, options, told):
     assert told in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_faults_of_images_labels_and_folds_are_named_together(cli, tmp_path, folder_set, write_recipe):
+    images, masks = tmp_path / "set" / "images", tmp_path / "set" / "masks"
+    (images / "s0.png").write_bytes(b"")
+    (masks / "s1.png").unlink()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(masks / "s2.png")
+    lines = [f"s{index},{index % 2}" for index in range(8)]
+    lines[5], lines[6] = "s5,7", "s5,1"
+    (tmp_path / "set" / "folds.csv").write_text("\n".join(["key,fold", *lines, "nobody,0", ""]))
+    given = {"kind": "given", "count": 2, "file": "folds.csv"}
+    code, out, err = cli("inspect", write_recipe({**folder_set, "folds": given}), "--json")
+    assert code == 2, err
+    faults = [one for one in json.loads(out)["sets"]["train"]["findings"] if one["severity"] == "fault"]
+    assert [(one["kind"], one["where"]) for one in faults] == [
+        ("missing_label", "set/images/s1.png"),
+        ("empty_file", "set/images/s0.png"),
+        ("size_scaled", "set/masks/s2.png"),
+        ("folds_unfit", "set/folds.csv:7"),
+        ("folds_unfit", "set/folds.csv:8"),
+        ("folds_unfit", "set/folds.csv"),
+        ("folds_unfit", "set/folds.csv"),
+    ]
+    assert [one["what"] for one in faults[3:]] == [
+        "'7' is no fold",
+        "key 's5' occurs twice",
+        "says nothing of item 's6'",
+        "names 'nobody', which is no item",
+    ]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_folds_that_the_items_do_not_allow_are_a_fault_before_anything_is_written(
+    cli, tmp_path, folder_set, write_recipe
+):
+    recipe = write_recipe({**folder_set, "folds": {"kind": "grouped", "group": "^(t)", "count": 2}})
+    code, _, err = cli("run", recipe)
+    assert code == 2
+    assert err.splitlines()[-1] == "error: folds.group: '^(t)' does not match key 's0'; mend the expression"
+    assert not (tmp_path / "runs").exists()

@@ -73,6 +73,30 @@ def test_misspelt_key_is_refused_with_the_nearest_name():
             "r.yaml:folds: kind: grouped and group: REGEX go together; give both or neither",
         ),
         (
+            "folds={kind: grouped, group: '^('}",
+            "r.yaml:folds.group: '^(' is no regular expression (missing ), unterminated subpattern at position 1); "
+            "mend it",
+        ),
+        (
+            "folds={kind: grouped, group: '^a'}",
+            "r.yaml:folds.group: '^a' has no parenthesis; put the group's part in parentheses",
+        ),
+        (
+            "data.train.format=foldr",
+            "r.yaml:data.train.format: unknown value 'foldr' (did you mean 'folder'?); use one of: coco, csv, folder, "
+            "merge, polygons, rle_csv",
+        ),
+        ("data.bands=[]", "r.yaml:data.bands: tuple should have at least 1 item after validation, not 0, got []"),
+        (
+            "task.classes=[road, ' ']",
+            "r.yaml:task.classes: class name ' ' is empty, has spaces at an end or control characters; "
+            "write a plain name",
+        ),
+        (
+            "task.classes=[road, Road]",
+            "r.yaml:task.classes: class names 'road' and 'Road' differ only in case; rename one",
+        ),
+        (
             "members.a.predict.tta=[hflop]",
             "r.yaml:members.a.predict.tta: unknown symmetry 'hflop'; use some of: hflip, vflip, rot180, transpose, "
             "rot90, rot270, antitranspose, or d4",

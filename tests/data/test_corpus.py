@@ -9,6 +9,7 @@ import pytest
 from corpus import CLEAN, Planted, binary, image, mask, read, save
 from corpus_files import FILES
 from corpus_labels import LABELS
+from corpus_more import MORE
 from corpus_tables import TABLES, TABLES_CLEAN
 
 from maskwright.core.errors import DataError
@@ -17,7 +18,7 @@ from maskwright.core.recipe.blocks import Data
 from maskwright.data.audit import audit
 from maskwright.data.findings import KINDS
 
-PLANTED = {**FILES, **LABELS, **TABLES}
+PLANTED = {**FILES, **LABELS, **TABLES, **MORE}
 ALL_CLEAN = {**CLEAN, **TABLES_CLEAN}
 
 
@@ -44,8 +45,9 @@ def test_a_clean_set_is_left_alone(name, tmp_path):
     assert [str(finding) for finding in found.findings if finding.severity != "note"] == []
 
 
-def test_at_least_sixty_kinds_are_planted_and_twenty_sets_are_clean():
-    assert len({kind for _, kind in PLANTED.values()}) >= 60
+def test_at_least_eighty_kinds_are_planted_and_twenty_sets_are_clean():
+    assert len(PLANTED) == len(FILES) + len(LABELS) + len(TABLES) + len(MORE)
+    assert len({kind for _, kind in PLANTED.values()}) >= 80
     assert len(ALL_CLEAN) >= 20
 
 

@@ -90,18 +90,31 @@ class InputError(MaskwrightError, ValueError):
         self.kind, self.facts = kind, dict(facts or {})
         super().__init__(what, where=where, fix=fix)
 
+    def lines(self) -> list[tuple[str, str, str]]:
+        """Return where, what and fix of each fault that it carries."""
+        return [(self.where, self.what, self.fix)]
+
 
 class RecipeError(InputError):
     """The recipe has an unknown key, a wrong value, or contradicts itself."""
 
 
 class DataError(InputError):
-    """Labelled data has faults; `faults` holds every one of them, one line each."""
+    """Labelled data has faults; `faults` holds every one of them, one line each.
 
-    def __init__(self, faults: Sequence[str]) -> None:
+    Args:
+        faults: lines, or errors of which each is one line.
+    """
+
+    def __init__(self, faults: Sequence[str | InputError]) -> None:
         assert faults, "a DataError without faults"
-        self.faults = tuple(one_line(fault) for fault in faults)
+        self.faults = tuple(one_line(str(fault)) for fault in faults)
+        self._lines = [fault.lines()[0] if isinstance(fault, InputError) else ("", fault, "") for fault in faults]
         super().__init__(self.faults[0])
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """Return where, what and fix of each fault that it carries."""
+        return self._lines
 
 
 class LockedError(MaskwrightError):

@@ -30,10 +30,12 @@ def inside(root: Path, name: str, where: str | Path) -> Path:
         where: file and row for the message.
 
     Raises:
-        InputError: absolute path, `..`, URL, NUL, drive letter, or a link that leads outside.
+        InputError: an empty name, an absolute path, `..`, URL, NUL, drive letter, or a link that leads outside.
     """
+    if not name.strip():
+        raise InputError("a name that is empty", where=where, fix="write the name of a file, or take the entry away")
     parts = PurePosixPath(name.replace("\\", "/"))
-    bad = "\0" in name or not name.strip() or parts.is_absolute() or ".." in parts.parts
+    bad = "\0" in name or parts.is_absolute() or ".." in parts.parts
     if bad or "://" in name or re.match(r"^[A-Za-z]:", name):
         raise InputError(f"name {name[:80]!r} leaves the data folder", where=where, fix="use names below data.root")
     path = root / parts

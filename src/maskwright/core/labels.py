@@ -52,6 +52,14 @@ class Task(Block):
         twice = sorted({name for name in classes if classes.count(name) > 1})
         if twice:
             raise ValueError(f"class names must be distinct, got '{twice[0]}' more than once")
+        for name in classes:
+            if not name.isprintable() or name != name.strip() or not name:
+                what = f"class name {name!a} is empty, has spaces at an end or control characters"
+                raise ValueError(f"{what}; write a plain name")
+        folded = {name.casefold(): name for name in classes}
+        alike = next((name for name in classes if folded[name.casefold()] != name), None)
+        if alike is not None:
+            raise ValueError(f"class names '{alike}' and '{folded[alike.casefold()]}' differ only in case; rename one")
         return classes
 
     @model_validator(mode="after")

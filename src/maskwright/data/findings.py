@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from maskwright.core.errors import DataError, InputError, one_line
+from maskwright.core.errors import DataError, InputError, StorageError, one_line
 
 Severity = Literal["fault", "suspicion", "note"]
 
@@ -67,9 +67,11 @@ class Finding:
         }
 
     @classmethod
-    def of(cls, error: InputError, kind: str, keys: tuple[str, ...] = ()) -> Finding:
+    def of(cls, error: InputError | StorageError, kind: str, keys: tuple[str, ...] = ()) -> Finding:
         """Make a finding of a caught error: of the kind it names itself, else of the given one."""
         where = str(Path(error.where)) if error.where else ""
+        if isinstance(error, StorageError):
+            return cls("forbidden_file", where, error.what, error.fix, keys)
         return cls(error.kind or kind, where, error.what, error.fix, keys, error.facts)
 
 
@@ -98,8 +100,10 @@ KINDS: dict[str, Kind] = {
     "orphan_label": Kind("fault", "a label without an image"),
     "key_twice": Kind("fault", "two files have one key"),
     "key_case": Kind("fault", "keys that differ in case alone"),
+    "forbidden_file": Kind("fault", "a file or folder that may not be read, or that the disk does not give"),
     "bad_link": Kind("fault", "a link that leads nowhere, out of the data folder or to a folder"),
     "odd_name": Kind("fault", "a name that leaves the folder, is no text or cannot be a key"),
+    "no_labels": Kind("fault", "training items without any label"),
     "nothing_joins": Kind("fault", "no label has the key of an image"),
     "empty_file": Kind("fault", "a file of 0 bytes"),
     "damaged_file": Kind("fault", "a file that is damaged or cut off"),
@@ -120,7 +124,7 @@ KINDS: dict[str, Kind] = {
     "unknown_class": Kind("fault", "labels of a class that the task does not have"),
     "id_twice": Kind("fault", "an id that occurs twice"),
     "category_twice": Kind("suspicion", "two categories of one name, both used"),
-    "annotation_twice": Kind("suspicion", "annotation ids that occur twice"),
+    "annotation_twice": Kind("suspicion", "annotations or their ids that occur twice"),
     "outside_image": Kind("suspicion", "outlines reach out of their images"),
     "other_image_named": Kind("suspicion", "a label file names another image than the one it is joined to"),
     "box_differs": Kind("suspicion", "bounding boxes do not fit their outlines"),
@@ -151,6 +155,7 @@ KINDS: dict[str, Kind] = {
     "bands_unfit": Kind("fault", "settings of the recipe do not fit the number of bands"),
     "test_dtype": Kind("fault", "test images have another dtype than training images"),
     "test_bands": Kind("fault", "test images have other bands than training images"),
+    "folds_unfit": Kind("fault", "folds that the recipe asks for and the items do not allow"),
     "duplicate_conflict": Kind("suspicion", "equal images with different labels"),
     "test_in_train": Kind("suspicion", "test images that are training images too"),
     "image_is_label": Kind("suspicion", "images that are their own labels"),
@@ -170,6 +175,9 @@ KINDS: dict[str, Kind] = {
     "blank_labelled": Kind("suspicion", "objects in the label of a blank image"),
     "all_blank": Kind("suspicion", "every image is blank"),
     "mostly_hidden": Kind("suspicion", "most pixels are hidden by alpha or nodata"),
+    "nodata_undeclared": Kind("suspicion", "a value that means no data and is not declared"),
+    "alpha_is_data": Kind("suspicion", "an alpha band that holds data"),
+    "palettes_differ": Kind("suspicion", "palette masks whose colours are in another order"),
     "scale_differs": Kind("suspicion", "images of another scale of values"),
     "divide_unfit": Kind("suspicion", "values that data.divide does not fit"),
     "tiny_images": Kind("suspicion", "images too small to learn from"),

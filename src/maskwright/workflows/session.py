@@ -19,9 +19,10 @@ from maskwright.core.stop import Stop
 from maskwright.core.version import __version__
 from maskwright.data.audit import audit
 from maskwright.data.audit.fingerprint import Fingerprint
-from maskwright.data.findings import refuse
+from maskwright.data.findings import Finding, faults_of, refuse
+from maskwright.data.folds import folds
 from maskwright.data.folds.folds import FoldRow, read_folds
-from maskwright.data.sources.base import Source
+from maskwright.data.sources.base import Limited, Source
 from maskwright.workflows.filecheck import FileCheck
 
 if TYPE_CHECKING:
@@ -70,7 +71,28 @@ class Session:
     @cached_property
     def audited(self) -> audit.Audit:
         """Everything that is wrong or odd with both sets; every item is decoded when this is first asked for."""
-        return audit.examine(self.recipe.task, self.recipe.data, self.reporter, self.stop, self.joined)
+        found = audit.examine(self.recipe.task, self.recipe.data, self.reporter, self.stop, self.joined)
+        return audit.with_faults(found, self._fold_faults(found.sets["train"]))
+
+    def _fold_faults(self, train: audit.SetAudit) -> Iterator[Finding]:
+        """Try the folds that the recipe asks for, as far as the items allow; nothing if it leaves them to us."""
+        recipe, root = self.recipe, Path(self.recipe.data.root)
+        source = self.joined["train"][0]
+        if "folds" not in recipe.model_fields_set or source is None or train.view is None:
+            return
+        faulty = [key for finding in faults_of(train.findings) for key in finding.keys]
+        found: list[InputError] = []
+        try:
+            if faults_of(train.findings):
+                whole = source.whole.keys if isinstance(source, Limited) else source.keys
+                given = recipe.folds.kind == "given"
+                found = folds.given_faults(whole, recipe.folds, root, faulty) if given else []
+            else:
+                folds.assign(train.fingerprint, recipe.folds, recipe.task, source, root)
+        except InputError as error:
+            found = [error]
+        for fault in found:
+            yield from (Finding("folds_unfit", *line) for line in fault.lines())
 
     @cached_property
     def files(self) -> FileCheck:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
@@ -50,7 +50,7 @@ class Data(Block):
     """Labelled items."""
     test: Source | None = None
     """Items to predict; with labels they are scored too, as data held out of everything."""
-    bands: tuple[Annotated[int, Field(ge=1, le=1024)], ...] | None = None
+    bands: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] | None = None
     """1-based bands in the order the model gets them; None: all colour bands of the first image."""
     divide: float | None = Field(default=None, gt=0)
     """Pixel values are divided by this; None: 255 for 8 bit, 65535 for 16 bit, 1 for float."""
@@ -64,10 +64,24 @@ class Data(Block):
     """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
 
 
+def _with_parenthesis(expression: str) -> str:
+    try:
+        groups = re.compile(expression).groups
+    except re.error as error:
+        raise ValueError(f"'{expression}' is no regular expression ({error}); mend it") from None
+    if groups < 1:
+        raise ValueError(f"'{expression}' has no parenthesis; put the group's part in parentheses")
+    return expression
+
+
+KeyPattern = Annotated[str, AfterValidator(_with_parenthesis)]
+"""A regular expression on the key; what its first parenthesis holds is the group."""
+
+
 class GroupBy(Block):
     """What makes items belong together: exactly one of these."""
 
-    key: str | None = None
+    key: KeyPattern | None = None
     """Regular expression on the key whose first parenthesis is the group."""
     column: str | None = None
     """Column of the source's table that names the group, e.g. patient."""
@@ -96,7 +110,7 @@ class Folds(Block):
     by: Literal["auto", "coverage", "rarest", "classes"] = "auto"
     """What is shared out evenly: coverage of foreground, that of the rarest class, or which classes occur together.
     auto: classes for a multilabel task, else rarest (for a binary task that is coverage)."""
-    group: str | GroupBy | None = None
+    group: KeyPattern | GroupBy | None = None
     """Items of a group are never torn apart: a regular expression on the key whose first parenthesis is the group, or
     one of {column: NAME}, {field: NAME}, {folder: N}. Needed by grouped; given and holdout take it too."""
     file: Below | None = None

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from maskwright.core.errors import RecipeError, from_os_error
+from maskwright.core.errors import RecipeError, from_os_error, unknown
 from maskwright.core.recipe.blocks import Recipe
 
 MAX_EXTENDS = 8
@@ -120,6 +120,14 @@ def _first_fault(error: ValidationError, data: Any, where: str) -> RecipeError:
         message = message.removeprefix(prefix)
     if detail["type"] == "missing":
         return RecipeError("is missing", where=f"{where}:{key}", fix="add it (see maskwright schema)")
+    if detail["type"] == "union_tag_invalid":
+        said, options = (
+            str(detail["ctx"]["tag"]),
+            [part.strip(" '") for part in detail["ctx"]["expected_tags"].split(",")],
+        )
+        raise_at = f"{key}.{str(detail['ctx']['discriminator']).strip(chr(39))}"
+        wrong = unknown("value", said, options, f"{where}:{raise_at}")
+        return RecipeError(wrong.what, where=wrong.where, fix=wrong.fix)
     what, _, fix = message.partition("; ")
     if detail["type"] not in ("unknown_key", "value_error") and not isinstance(detail["input"], Mapping):
         what = f"{what[0].lower()}{what[1:]}, got {detail['input']!r}"

@@ -20,6 +20,7 @@ from maskwright.data.audit.colours import explain_colours
 from maskwright.data.audit.fingerprint import Fingerprint, look, sum_up
 from maskwright.data.audit.images import image_findings, unlike
 from maskwright.data.audit.labels import label_findings
+from maskwright.data.audit.nodata import nodata_findings
 from maskwright.data.audit.statistics import Statistics
 from maskwright.data.audit.values import explain_values
 from maskwright.data.audit.view import View
@@ -124,7 +125,7 @@ def examine(
     views: dict[str, View] = {}
     findings: dict[str, list[Finding]] = {}
     for name, (source, faults) in joined.items():
-        findings[name] = list(faults)
+        findings[name] = [*faults, *_unlabelled(name, source)]
         if source is not None:
             views[name] = view = view_of(name, source, task, data, reporter, stop)
             findings[name] += _of_set(view)
@@ -137,6 +138,19 @@ def examine(
         findings["test"] += between
     sets = {name: SetAudit(_ordered(found), views.get(name), similar.get(name, ())) for name, found in findings.items()}
     return Audit(task, sets, shift)
+
+
+def with_faults(found: Audit, more: Iterable[Finding]) -> Audit:
+    """Return an audit with further findings of the training set, e.g. that it cannot be split as is wanted."""
+    train = found.sets["train"]
+    train = replace(train, findings=_ordered([*train.findings, *more]))
+    return replace(found, sets={**found.sets, "train": train})
+
+
+def _unlabelled(name: str, source: Source | None) -> Iterator[Finding]:
+    """Name a training set that was opened and holds no labels."""
+    if name == "train" and source is not None and not source.labelled:
+        yield Finding("no_labels", "data.train", "the items have no labels", "name labels, or give it as data.test")
 
 
 def join_sets(task: Task, data: Data) -> dict[str, Joined]:
@@ -207,6 +221,7 @@ def _of_set(view: View) -> Iterator[Finding]:
     yield from explain_colours(view)
     if view.whole:
         yield from image_findings(view)
+        yield from nodata_findings(view)
         yield from label_findings(view)
     elif view.found:
         yield from image_findings(view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from maskwright.core.labels import looks_background
@@ -37,6 +37,7 @@ def label_findings(view: View) -> Iterator[Finding]:
     yield from _coverage(view)
     yield from _ignored(view)
     yield from _alike(view)
+    yield from _palettes(view)
     yield from _small(view)
 
 
@@ -145,6 +146,28 @@ def _alike(view: View) -> Iterator[Finding]:
                     twins = f"classes '{view.task.classes[first]}' and '{view.task.classes[second]}'"
                     what = f"{twins} have as many pixels in every image: one may be a copy of the other"
                     yield view.of_set("planes_equal", what, "check how labels were exported")
+
+
+def _palettes(view: View) -> Iterator[Finding]:
+    """Name palette masks in which a colour has another index than in most: they were numbered file by file."""
+    counts = Counter(one.palette for one in view.labelled if one.palette is not None)
+    if len(counts) < 2:
+        return
+    usual, most = _colours(counts.most_common(1)[0][0]), counts.most_common(1)[0][1]
+    odd = [one.key for one in view.labelled if one.palette is not None and _reordered(_colours(one.palette), usual)]
+    if odd:
+        what = f"palette masks whose colours have other indices than in {most} of {sum(counts.values())}: {some(odd)}"
+        yield view.of_set("palettes_differ", what, "save all with one palette, or as RGB with encoding: rgb", odd)
+
+
+def _colours(palette: bytes) -> list[bytes]:
+    return [palette[place : place + 3] for place in range(0, len(palette), 3)]
+
+
+def _reordered(palette: list[bytes], usual: list[bytes]) -> bool:
+    """Say whether two palettes hold a colour at different indices; a shorter or longer one is no other order."""
+    pairs = list(zip(palette, usual, strict=False))
+    return any(mine != theirs and (mine in usual or theirs in palette) for mine, theirs in pairs)
 
 
 def _small(view: View) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.errors import InputError
+from maskwright.core.errors import InputError, StorageError
 from maskwright.core.labels import Task
 from maskwright.data.audit import digests
+from maskwright.data.audit.nodata import Marks, marks_of
 from maskwright.data.audit.objects import Objects
 from maskwright.data.audit.small import Small, reduce
 from maskwright.data.findings import Finding
@@ -83,6 +84,10 @@ class Measured:
     """The image has three bands and they are equal, on the small copy."""
     top: float = 0.0
     """Largest value of the image."""
+    marks: Marks = field(default_factory=dict)
+    """Band (from 0) -> a value that probably means no data and is not declared, and its pixels."""
+    palette: bytes | None = None
+    """Of the mask, where its indices are class ids."""
     looks: int = 0
     """Distinct colours of the small copy, 1 to 64; 0: not counted."""
     is_label: bool = False
@@ -113,18 +118,18 @@ def measure(
     path = source.image_path(key)
     try:
         found.header = read_header(path, max_pixels)
-    except InputError as error:
+    except (InputError, StorageError) as error:
         found.findings.append(Finding.of(error, "unreadable_image", (key,)))
         return found
     image = seen = label = known = None
     try:
         image, seen = read_image(path, max_pixels)
-    except InputError as error:
+    except (InputError, StorageError) as error:
         found.findings.append(Finding.of(error, "unreadable_image", (key,)))
     if source.labelled:  # also below a damaged image, so that one run names both
         try:
             label, known = source.read_label(key, found.header.shape, task)
-        except InputError as error:
+        except (InputError, StorageError) as error:
             found.findings.append(Finding.of(error, "unreadable_label", (key,)))
     if image is not None:
         found.looks = _looks(image)
@@ -135,6 +140,7 @@ def measure(
     else:
         item = combine(key, image, seen, label, known)
     _describe(found, item, task)
+    found.palette = source.palette(key) if source.labelled else None
     found.clues = {name: call(found, item) for name, call in (describe or {}).items()}
     return found
 
@@ -146,6 +152,7 @@ def _describe(found: Measured, item: Item, task: Task) -> None:
     found.hidden = int(item.seen.size - np.count_nonzero(item.seen))
     found.plain = _plain(item.image)
     found.top = float(item.image.max())
+    found.marks = marks_of(item.image)
     found.small = small = reduce(item.image, item.label, item.valid)
     if small.image.shape[2] == 3:
         bands = small.image

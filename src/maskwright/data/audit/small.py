@@ -85,7 +85,7 @@ def _stretch(bands: NDArray[np.float32], valid: Valid) -> NDArray[np.uint8]:
     seen = bands[valid]
     if not len(seen):
         return np.zeros(bands.shape, np.uint8)
-    low, high = np.percentile(seen, (LOW, HIGH), axis=0).astype(np.float32)
+    low, high = np.percentile(seen.astype(np.float64), (LOW, HIGH), axis=0)  # the range of float32 overflows itself
     span = np.where(high > low, high - low, 1)
     stretched = np.clip((bands - low) / span * 255, 0, 255)
     return np.where(valid[:, :, None], np.rint(stretched), 0).astype(np.uint8)

@@ -110,7 +110,7 @@ def _gather(view: View, odd: Sequence[tuple[Measured, Finding]]) -> Values:
 
 def _explain(values: Values) -> Explained:
     """Try one explanation after the other, the most telling first."""
-    for attempt in (_instances, _soft, _foreground, _shifted_ignore, _from_one, _one_more, _stray, _spread):
+    for attempt in (_instances, _soft, _foreground, _two_ways, _shifted_ignore, _from_one, _one_more, _stray, _spread):
         explained = attempt(values)
         if explained is not None:
             return explained
@@ -171,6 +171,24 @@ def _foreground(values: Values) -> Explained | None:
     return Explained(
         "foreground_value", f"foreground is stored as {others[0]}", f"set values: {as_yaml(proposal)}", proposal
     )
+
+
+def _two_ways(values: Values) -> Explained | None:
+    """Foreground as 1 in some masks and as one other value, e.g. 255, in the rest; two classes as 0 and that value."""
+    outside, classes = values.outside, len(values.task.classes)
+    if len(outside) != 1 or outside[0] < 0 or values.mapping or any(1 in each for each in values.each):
+        return None
+    odd = outside[0]
+    often = len(values.each) >= max(2, STRAY_ITEMS * values.masks) and any(0 in each for each in values.each)
+    if values.task.kind == "binary" and values.pixels.get(1) and often:
+        proposal: Proposal = {0: 0, 1: 1, odd: 1}
+        reason = f"foreground is stored as {odd} in some masks and as 1 in others"
+        return Explained("foreground_value", reason, f"set values: {as_yaml(proposal)}", proposal)
+    if values.task.kind == "multiclass" and classes == 2 and not values.pixels.get(1) and odd != values.task.ignore:
+        proposal = {0: 0, odd: 1}
+        reason = f"the second class seems to be stored as {odd}"
+        return Explained("foreground_value", reason, f"set values: {as_yaml(proposal)}", proposal)
+    return None
 
 
 def _shifted_ignore(values: Values) -> Explained | None:

@@ -11,35 +11,27 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from maskwright.core.errors import InputError, from_os_error, near
-from maskwright.core.files import inside, write_text
+from maskwright.core.errors import InputError, from_os_error
+from maskwright.core.files import write_text
 from maskwright.core.labels import Task
 from maskwright.core.recipe.blocks import Folds
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
 from maskwright.data.folds.deal import Parts, deal_by_classes, deal_by_share, lot
+from maskwright.data.folds.given import given_faults, given_rows
 from maskwright.data.folds.groups import Alike, alike, beside, in_words, merge, named_groups, parted
-from maskwright.data.sources.base import Limited, Source
+from maskwright.data.folds.parts import HOLDOUT, TRAIN_ONLY, FoldRow
+from maskwright.data.sources.base import Source
 
-HOLDOUT = -1
-"""Fold of items that are kept out of all folds."""
-TRAIN_ONLY = -2
-"""Fold of items that every model is trained on and none is scored on."""
+__all__ = [
+    "HOLDOUT", "TRAIN_ONLY", "FoldRow", "assign", "given_faults", "proving_rows", "read_folds", "train_keys",
+    "write_folds",
+]  # fmt: skip
+
 COLUMNS = ("key", "group", "fold")
 LENIENT = "set folds.duplicates: drop (they are left out of training) or ignore"
 PIECES = 5
 """Parts of one validation set that a decision is proven on in turn."""
-
-
-class FoldRow(NamedTuple):
-    """Where one item went."""
-
-    key: str
-    group: str
-    """Items of one group are in one fold; the item's own key if it is alone."""
-    fold: int
-    """0 .. count - 1, HOLDOUT or TRAIN_ONLY."""
 
 
 def assign(
@@ -71,7 +63,7 @@ def assign(
     named = named_groups(keys, folds.group, source)
     pairs = alike(fingerprint)
     if folds.kind == "given":
-        rows = _given(named, folds, root, source)
+        rows = given_rows(named, folds, root, source)
     else:
         scored = {key: name for key, name in named.items() if source is None or source.scored(key)}
         groups = merge(scored, pairs if folds.duplicates == "together" else ())
@@ -155,71 +147,6 @@ def _coverage(record: ItemRecord, multilabel: bool) -> float:
     """Return the share of pixels that are not of the first class; of planes, that of the largest."""
     some = max(record.pixels, default=0) if multilabel else sum(record.pixels[1:])
     return some / max(record.valid, 1)
-
-
-def _given(named: Mapping[str, str], folds: Folds, root: Path, source: Source | None) -> tuple[FoldRow, ...]:
-    """Read the user's own folds; every key exactly once."""
-    assert folds.file is not None, folds
-    path = inside(root, folds.file, "folds.file")
-    told = _read_given(path, folds.count)
-    missing = [key for key in named if key not in told]
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
-        raise InputError(
-            f"says nothing of item '{missing[0]}'{more}{near(missing[0], told)}",
-            where=path,
-            fix="give every key once; a key is the image's path below its folder without the suffix",
-        )
-    known = source.whole.keys if isinstance(source, Limited) else tuple(named)
-    foreign = sorted(set(told) - set(known))
-    if foreign:
-        more = f" (and {len(foreign) - 1} more)" if foreign[1:] else ""
-        raise InputError(f"names '{foreign[0]}'{more}, which is no item", where=path, fix="take it out")
-    home = {key: told[key] for key in named}
-    home.update((key, TRAIN_ONLY) for key in named if source is not None and not source.scored(key))
-    empty = sorted(set(range(folds.count)) - set(home.values()))
-    if empty:
-        raise InputError(
-            f"no item is in fold {empty[0]} of folds 0 to {folds.count - 1}", where=path, fix="mend it, or folds.count"
-        )
-    first: dict[str, str] = {}
-    for key, name in named.items():
-        other = first.setdefault(name, key) if home[key] != TRAIN_ONLY else key
-        if home[other] != home[key]:
-            raise InputError(
-                f"group '{name}' is torn apart: '{other}' is in fold {home[other]}, '{key}' in fold {home[key]}",
-                where=path,
-                fix="put each group into one fold, or leave folds.group out",
-            )
-    return tuple(FoldRow(key, name, home[key]) for key, name in named.items())
-
-
-def _read_given(path: Path, count: int) -> dict[str, int]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as handle:
-            rows = list(csv.DictReader(handle))
-    except OSError as error:
-        raise from_os_error(error, path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"not readable as CSV ({error})", where=path, fix="write UTF-8 with columns key,fold"
-        ) from None
-    told: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
-        key, text = row.get("key"), row.get("fold")
-        if key is None or text is None:
-            raise InputError("has no columns key and fold", where=path, fix="begin it with the line key,fold")
-        fold = int(text) if text.strip().lstrip("-").isdecimal() else TRAIN_ONLY - 1
-        if not TRAIN_ONLY <= fold < count:
-            raise InputError(
-                f"'{text}' is no fold",
-                where=f"{path}:{number}",
-                fix=f"give 0 to {count - 1} (folds.count is {count}), -1 for hold-out or -2 for training alone",
-            )
-        if key in told:
-            raise InputError(f"key '{key}' occurs twice", where=f"{path}:{number}", fix="give every key once")
-        told[key] = fold
-    return told
 
 
 def _refuse_parted(rows: Sequence[FoldRow], pairs: Sequence[Alike], folds: Folds) -> None:

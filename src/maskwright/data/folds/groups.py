@@ -64,15 +64,9 @@ def named_groups(keys: Sequence[str], group: str | GroupBy | None, source: Sourc
 
 
 def _matched(keys: Sequence[str], expression: str, where: str) -> list[str]:
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise InputError(f"'{expression}' is no regular expression ({error})", where=where, fix="mend it") from None
-    if pattern.groups < 1:
-        raise InputError(f"'{expression}' has no parenthesis", where=where, fix="put the group's part in parentheses")
     names = []
     for key in keys:
-        match = pattern.search(key)
+        match = re.search(expression, key)
         if match is None or match.group(1) is None:
             raise InputError(f"'{expression}' does not match key '{key}'", where=where, fix="mend the expression")
         names.append(match.group(1))

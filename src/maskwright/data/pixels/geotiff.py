@@ -136,6 +136,12 @@ def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
     return pixels, valid
 
 
+def alpha(dataset: Any) -> NDArray[np.generic] | None:
+    """Decode the alpha band of the opened TIFF, (H, W); None if it has none."""
+    bands = _alpha_bands(dataset)
+    return np.asarray(dataset.read(bands[0])) if bands else None
+
+
 def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
     """Decode the opened TIFF as a mask, and return its nodata value if it is a whole number.
 

@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.data.pixels.header import Header, Limit, Pixels, Valid, hush, refuse_size
+from maskwright.data.pixels.wholeness import refuse_broken_png, refuse_cut_jpeg, refuse_short_png
 
 ORIENTATION = 0x0112
 """EXIF tag."""
@@ -81,18 +82,22 @@ def _plugin(handle: IO[bytes]) -> ImageFile:
 def _decode(picture: ImageFile, path: Path) -> Pixels:
     """Decode the pixels as Pillow lays them out; a PNG must also carry the right checksums to its end.
 
-    Pillow asks for no checksum at the end. Plain PNGs go to OpenCV, which is faster and refuses data that
-    end early, where Pillow gives black rows; the rest, and what OpenCV refuses, goes to Pillow.
+    Pillow asks for no checksum at the end, and gives black rows where data end early. Plain PNGs go to
+    OpenCV, which is faster and refuses such data; the rest, and what OpenCV refuses, goes to Pillow.
     """
-    data = path.read_bytes() if picture.format == "PNG" else b""
-    if not data:
+    data = path.read_bytes() if picture.format in ("PNG", "JPEG") else b""
+    if picture.format == "JPEG":
+        refuse_cut_jpeg(data)
+    if picture.format != "PNG":
         return np.array(picture)
-    _refuse_broken(data)
+    refuse_broken_png(data)
     if _raw_mode(picture) not in PLAIN or {"transparency", "interlace"} & picture.info.keys():
+        refuse_short_png(data)
         return np.array(picture)
     import cv2
 
     if picture.width >= WIDEST or picture.height >= WIDEST or picture.width * picture.height >= LARGEST:
+        refuse_short_png(data)
         return np.array(picture)
     values: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
@@ -100,21 +105,6 @@ def _decode(picture: ImageFile, path: Path) -> Pixels:
         raise SyntaxError("image data end early")
     turn = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}.get(picture.mode)
     return values if turn is None else cast(Pixels, cv2.cvtColor(values, turn, dst=values))
-
-
-def _refuse_broken(data: bytes) -> None:
-    """Raise what Pillow raises if a PNG lacks its end or one of its checksums is wrong."""
-    view, place, name = memoryview(data), 8, b""
-    while name != b"IEND":
-        if place + 12 > len(data):
-            raise SyntaxError("image file is truncated")
-        length, name = struct.unpack_from(">I4s", data, place)
-        if place + 12 + length > len(data):
-            raise SyntaxError("image file is truncated")
-        (expected,) = struct.unpack_from(">I", data, place + 8 + length)
-        if zlib.crc32(view[place + 4 : place + 8 + length]) != expected:
-            raise SyntaxError(f"wrong checksum of a {name.decode('latin-1')} chunk")
-        place += 12 + length
 
 
 def _raw_mode(picture: ImageFile) -> str:
@@ -177,8 +167,23 @@ def image(picture: ImageFile, path: Path) -> tuple[Pixels, Valid]:
         palette = np.zeros((256, 3), np.uint8)
         colours = np.array(picture.getpalette("RGB"), np.uint8).reshape(-1, 3)
         palette[: len(colours)] = colours
+        highest = int(values.max(initial=0))
+        if picture.format == "PNG" and highest >= len(colours):
+            raise SyntaxError(f"colour {highest} of a palette of {len(colours)}")
         values = palette[values[:, :, 0]]
     return values, valid
+
+
+def alpha(picture: ImageFile) -> NDArray[np.generic] | None:
+    """Decode the alpha channel of the opened file, (H, W) uint8; None if it has none."""
+    return np.array(picture.getchannel("A")) if picture.mode.endswith("A") else None
+
+
+def palette(picture: ImageFile) -> bytes | None:
+    """Return the colours of the opened palette image as r, g, b, r, g, b, ...; None if it is none."""
+    if picture.mode != "P" or picture.palette is None:
+        return None
+    return bytes(picture.palette.getdata()[1])
 
 
 def _opaque(values: Pixels, see_through: Any, mode: str, step: int) -> Valid:

@@ -23,6 +23,8 @@ from maskwright.data.pixels.header import Header, Pixels, Valid
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 """Names that are taken for images when a folder is listed."""
+MOST_MASK_PIXELS = 1 << 34
+"""Size up to which the palette of a mask is looked at; nothing of it is decoded."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of classic TIFF and BigTIFF in both byte orders."""
 
@@ -131,6 +133,26 @@ def read_colours(path: Path, shape: Shape) -> tuple[NDArray[np.uint8], Valid]:
             kind="colour_mask",
         )
     return (pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)), opaque
+
+
+def read_alpha(path: Path, max_pixels: int) -> NDArray[np.generic] | None:
+    """Decode the alpha band of an image, (H, W) in the file's dtype; None if it has none of its own."""
+    if _driver(path) == "GTiff":
+        with geotiff.opened(path, max_pixels) as dataset:
+            return geotiff.alpha(dataset)
+    with pictures.opened(path, max_pixels) as picture:
+        return pictures.alpha(picture)
+
+
+def read_palette(path: Path) -> bytes | None:
+    """Return the palette of a palette PNG as r, g, b, r, g, b, ...; None if it is no such file, or is damaged."""
+    try:
+        if _driver(path) != "PNG":
+            return None
+        with pictures.opened(path, MOST_MASK_PIXELS) as picture:
+            return pictures.palette(picture)
+    except InputError:
+        return None
 
 
 def _driver(path: Path) -> str:

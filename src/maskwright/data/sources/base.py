@@ -50,6 +50,9 @@ class Source(Protocol):
     def scored(self, key: str) -> bool:
         """Whether an item may be held out and scored; False for items that only ever train."""
 
+    def palette(self, key: str) -> bytes | None:
+        """Return the palette of an item's mask, r, g, b, r, ..., where its indices are class ids; None elsewhere."""
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item.
 
@@ -93,6 +96,11 @@ class Defaults:
         """Whether an item may be held out and scored."""
         del key
         return True
+
+    def palette(self, key: str) -> bytes | None:
+        """Return the palette of an item's mask where its indices are class ids."""
+        del key
+        return None
 
 
 @dataclass(frozen=True)
@@ -140,6 +148,10 @@ class Limited:
     def scored(self, key: str) -> bool:
         """Whether an item may be held out and scored."""
         return self.whole.scored(key)
+
+    def palette(self, key: str) -> bytes | None:
+        """Return the palette of an item's mask where its indices are class ids."""
+        return self.whole.palette(key)
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item, as the whole source does."""

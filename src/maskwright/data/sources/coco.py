@@ -15,8 +15,8 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import CocoSource
 from maskwright.data.findings import Finding
-from maskwright.data.pixels.rasters import SUFFIXES, read_header
-from maskwright.data.sources.coco_entry import boxes_that_differ, is_id, lay_out, named
+from maskwright.data.pixels.rasters import SUFFIXES
+from maskwright.data.sources.coco_entry import boxes_that_differ, digest_of, is_id, lay_out, named
 from maskwright.data.sources.listing import case_twins
 from maskwright.data.sources.outlines import UNDRAWN, Drawing, Outlines, Vector, Writer
 from maskwright.data.sources.vector import (
@@ -32,14 +32,14 @@ from maskwright.data.sources.vector import (
     read_json,
     rest_of,
     shape_of,
+    size_on_disk,
     unknown_classes,
     unused_names,
 )
 
 OWN_FIELDS = ("id", "file_name", "width", "height")
 """Fields of an image that are no attributes."""
-HEADER_PIXELS = 1 << 34
-"""Largest image whose header is asked where the JSON names no size; the audit applies data.max_pixels."""
+LISTS = ("images", "annotations", "categories")
 
 
 def join(block: CocoSource, root: Path, task: Task) -> tuple[Vector, list[Finding]]:
@@ -59,7 +59,7 @@ def join(block: CocoSource, root: Path, task: Task) -> tuple[Vector, list[Findin
     """
     path = root / block.annotations
     file = _File(block, path, root / block.images, root, task)
-    given = _lists(read_json(path), path)
+    given = _lists(read_json(path, LISTS), path)
     file.take_images(given["images"])
     file.take_categories(given["categories"])
     file.take_annotations(given["annotations"])
@@ -78,7 +78,7 @@ def _lists(given: Any, path: Path) -> dict[str, list[Any]]:
             fix = "this looks like polygons of one image; set format: polygons"
         raise InputError(f"no COCO file: it holds {listed}, not images", where=path, fix=fix, kind="bad_label_file")
     found = {}
-    for name in ("images", "annotations", "categories"):
+    for name in LISTS:
         value = given.get(name)
         if value is not None and not isinstance(value, list):
             what = f"{name} is no list ({type(value).__name__})"
@@ -122,7 +122,9 @@ class _File:
 
     def take_images(self, entries: list[Any]) -> None:
         """Find every image of the file in the folder."""
-        disk = files_below(self.folder, SUFFIXES)
+        disk, twins = files_below(self.folder, SUFFIXES)
+        for names_on_disk in twins:
+            self.note("same_name", " and ".join(f"{name!r:.80}" for name in names_on_disk))
         names: dict[str, Any] = {}
         self.listed = len(entries)
         for place, entry in enumerate(entries):
@@ -166,7 +168,7 @@ class _File:
         if size is None and (entry.get("height"), entry.get("width")) != (None, None):
             self.note("image_size", f"'{name}' ({entry.get('width')!r:.20} x {entry.get('height')!r:.20})", key)
         if size is None:
-            size = _size_on_disk(path)
+            size = size_on_disk(path)
         if size is not None:
             self.sizes[key] = size
 
@@ -204,9 +206,9 @@ class _File:
             if is_id(number):
                 seen[number] += 1
             if not is_id(image) or image not in self.key_of:
-                self.note("no_image", f"{named(entry)} (image_id {image!r:.20})")
+                self.note("no_image", f"{named(entry)} (image_id {image!r:.20}{_other_type(image, self.key_of)})")
             elif not is_id(category) or category not in self.names:
-                self.note("no_category", f"{named(entry)} (category_id {category!r:.20})", self.key_of[image] or "")
+                self.note("no_category", _uncategorised(entry, self.names), self.key_of[image] or "")
             elif (key := self.key_of[image]) is not None:
                 self.by_key[key].append(entry)
         for number, times in seen.items():
@@ -218,8 +220,12 @@ class _File:
         """Lay the annotations out by item."""
         codes, writer, drawn = self._codes(), Writer(), []
         for key, entries in self.by_key.items():
-            start = len(writer.codes)
+            start, seen = len(writer.codes), set[tuple[Any, int]]()
             for entry in entries:
+                same = entry["category_id"], digest_of(entry)
+                if same in seen and same[1]:
+                    self.note("equal", f"{named(entry)} of '{key}'", key)
+                seen.add(same)
                 code, size = codes[entry["category_id"]], self.sizes.get(key)
                 bad = lay_out(entry, writer, code, size, self.block.missing_outline)
                 if bad is not None:
@@ -308,11 +314,19 @@ def _textual(key: str) -> bool:
     return bool(key) and key.isprintable()
 
 
-def _size_on_disk(path: Path) -> Shape | None:
-    try:
-        return read_header(path, HEADER_PIXELS).shape
-    except InputError:
-        return None  # the audit names it
+def _uncategorised(entry: Mapping[str, Any], names: Mapping[Any, str]) -> str:
+    category = entry.get("category_id")
+    return f"{named(entry)} (category_id {category!r:.20}{_other_type(category, names)})"
+
+
+def _other_type(number: Any, listed: Mapping[Any, Any]) -> str:
+    """Say that an id is listed as a text where a number is given, or the reverse."""
+    other: Any = str(number)
+    if isinstance(number, str) and number.isascii() and number.isdigit():
+        other = int(number[:18])
+    elif isinstance(number, float) and number.is_integer():
+        other = int(number)
+    return f", listed as {other!r:.20}" if other in listed else ""
 
 
 FAULTS: dict[str, Fault] = {
@@ -320,6 +334,7 @@ FAULTS: dict[str, Fault] = {
     "image_twice": Fault("id_twice", "image ids that occur twice", "give every image an id of its own"),
     "name_twice": Fault("key_twice", "file names that occur twice", "list each image once"),
     "same_key": Fault("key_twice", "images whose names differ in the suffix alone", "keep one, or rename it"),
+    "same_name": Fault("key_twice", "files whose names are one text, composed otherwise", "keep one of them"),
     "link": Fault("bad_link", "links that lead nowhere or out of the data folder", "copy the files"),
     "odd_name": Fault("odd_name", "file names that lead out of the data folder", "use names below images"),
     "no_file": Fault("orphan_label", "images that are not in the folder", "add the files, or set images: FOLDER"),
@@ -331,9 +346,11 @@ FAULTS: dict[str, Fault] = {
     ),
     "annotation_entry": Fault("bad_label_file", "annotations that are no objects", "mend the entries"),
     "annotation_twice": Fault("annotation_twice", "annotation ids that occur twice", "all are drawn; look for copies"),
+    "equal": Fault("annotation_twice", "annotations that repeat another one of their image", "drop the copies"),
     "no_image": Fault("orphan_label", "annotations of images that are not listed", "list the images, or drop them"),
     "no_category": Fault("bad_annotation", "annotations of categories that are not listed", "list the categories"),
     "no_rank": Fault("bad_annotation", "annotations without a whole id, under overlap: highest_id", "number them"),
+    "crowd": Fault("bad_annotation", "annotations whose iscrowd is neither 0 nor 1", "write 0 or 1"),
     "no_outline": Fault(
         "bad_annotation", "annotations without a segmentation", "add it, or set missing_outline: skip or box"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from maskwright.data.labels.shapes import FARTHEST, Numbers, check_counts, read_
 from maskwright.data.sources.outlines import UNDRAWN, Outlines, Writer
 from maskwright.data.sources.vector import shape_of
 
+CROWDS, NO_CROWDS = (1, "1", "true"), (0, "0", "false", None, "")
+"""What iscrowd may be; True is 1."""
 BOX_FITS = 0.5
 """A box that shares less than this with its outline (intersection over union) does not fit it."""
 
@@ -42,6 +45,17 @@ def named(entry: Mapping[str, Any]) -> str:
     return f"id {str(entry.get('id', 'absent'))[:24]}"
 
 
+def digest_of(entry: Mapping[str, Any]) -> int:
+    """Return a number that is equal for annotations of one outline; 0 if there is none, or it is odd."""
+    given = entry.get("segmentation")
+    with suppress(TypeError, AttributeError):
+        if isinstance(given, Mapping):
+            counts = given.get("counts")
+            return hash(tuple(counts) if isinstance(counts, list) else counts)
+        return hash(tuple(map(tuple, given))) if given else 0
+    return 0
+
+
 def lay_out(
     entry: Mapping[str, Any], writer: Writer, code: int, shape: Shape | None, missing: Literal["refuse", "skip", "box"]
 ) -> Bad | None:
@@ -57,10 +71,12 @@ def lay_out(
     Returns:
         what is wrong with it, if anything is.
     """
-    crowd = entry.get("iscrowd") in (1, "1", "true")
+    crowd = entry.get("iscrowd") in CROWDS
     number = entry.get("id")
     rank = number if isinstance(number, int) and abs(number) < 1 << 62 else len(writer.codes)
     try:
+        if not crowd and entry.get("iscrowd") not in NO_CROWDS:
+            raise _BadEntryError("crowd", f"{str(entry.get('iscrowd'))[:20]}")
         text = _segmentation(entry, writer, shape, missing)
     except _BadEntryError as error:
         writer.drop()

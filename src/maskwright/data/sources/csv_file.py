@@ -45,7 +45,7 @@ class CsvFile:
             with self.path.open(encoding="utf-8-sig", newline="") as handle:
                 delimiter = self._delimiter(handle.readline())
                 handle.seek(0)
-                reader = csv.reader(handle, strict=True, delimiter=delimiter)
+                reader = csv.reader(handle, strict=True, delimiter=delimiter, skipinitialspace=True)
                 if not self._find_columns(next(reader, [])):
                     return
                 for cells in reader:
@@ -74,7 +74,9 @@ class CsvFile:
         def found(delimiter: str) -> tuple[int, int]:
             names: list[str] = []
             with suppress(csv.Error):
-                names = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+                names = [
+                    name.strip() for name in next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
+                ]
             return sum(name in names for name in self.wanted.values() if name is not None), len(names)
 
         best = max(DELIMITERS, key=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,14 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
 from maskwright.data.findings import Finding
+from maskwright.data.pixels.rasters import SUFFIXES, read_palette
 from maskwright.data.sources import planes
 from maskwright.data.sources.base import Defaults, Label, Source, Valid
 from maskwright.data.sources.encodings import read_encoded
-from maskwright.data.sources.listing import Listing, Naming, list_images, stored_name
+from maskwright.data.sources.listing import Listing, Naming, likes, list_images, stored_name
+
+HINTS = 100
+"""Masks without an image up to which the folder is searched for files of other formats."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,11 @@ class Folder(Defaults):
     def label_path(self, key: str) -> Path | None:
         """Return the mask file of an item; None if it has none."""
         return self.masks.get(key)
+
+    def palette(self, key: str) -> bytes | None:
+        """Return the palette of an item's mask where its indices are class ids."""
+        path = self.masks.get(key)
+        return read_palette(path) if path is not None and self.block.encoding == "index" else None
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the mask of an item; see Source."""
@@ -88,13 +98,26 @@ def join(block: FolderSource, root: Path, task: Task) -> tuple[Source, list[Find
 def _alone(block: FolderSource, images: Listing, masks: Listing, folders: tuple[Path, Path]) -> list[Finding]:
     """Name images without a mask, unless that means background, and masks without an image."""
     found = []
-    for key in sorted(images.paths.keys() - masks.paths.keys()) if block.missing_mask == "refuse" else []:
-        what, fix = f"no mask of key '{key}' in {folders[1]}", "add it, or set missing_mask: background"
+    lone, orphans = sorted(images.paths.keys() - masks.paths.keys()), sorted(masks.paths.keys() - images.paths.keys())
+    near_mask, near_image = likes(lone, orphans), likes(orphans, lone)
+    for key in lone if block.missing_mask == "refuse" else []:
+        what, fix = (
+            f"no mask of key '{key}' in {folders[1]}{near_mask.get(key, '')}",
+            "add it, or set missing_mask: background",
+        )
         found.append(Finding("missing_label", str(images.paths[key]), what, fix, (key,)))
-    for key in sorted(masks.paths.keys() - images.paths.keys()):
-        what, fix = f"no image of key '{key}' in {folders[0]}", "add it, or take the mask away"
+    for key in orphans:
+        hint = near_image.get(key) or (_unread(folders[0], key) if len(orphans) <= HINTS else "")
+        what, fix = f"no image of key '{key}' in {folders[0]}{hint}", "add it, or take the mask away"
         found.append(Finding("orphan_label", str(masks.paths[key]), what, fix, (key,)))
     return found
+
+
+def _unread(folder: Path, key: str) -> str:
+    """Return ` (there is 'X', ...)` for a file that has the name, but is of a format that is not read."""
+    found = sorted((folder / key).parent.glob(f"{glob.escape(Path(key).name)}.*"))
+    names = [path.name for path in found if path.suffix.lower() not in SUFFIXES]
+    return f" (there is '{names[0]}', which is of a format that is not read)" if names else ""
 
 
 def _folder(block: FolderSource, images: Listing, masks: Listing) -> Folder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -171,6 +171,22 @@ def _plain(key: str, path: Path, listing: Listing) -> bool:
     if what:
         listing.faults.append(Finding("odd_name", ascii(str(path))[1:-1], what, "rename the file"))
     return not what
+
+
+def likes(keys: Iterable[str], others: Iterable[str]) -> dict[str, str]:
+    """Give ` (there is 'X')` for each key that differs from one of others in case, spaces or a second suffix alone.
+
+    Args:
+        keys: of files whose partners were not found.
+        others: keys without a partner on the other side.
+    """
+    known = {_core(other): other for other in others}
+    return {key: f" (there is '{known[_core(key)]}')" for key in keys if _core(key) in known}
+
+
+def _core(key: str) -> str:
+    text = "".join(key.casefold().split())
+    return text[: -len(PurePosixPath(text).suffix)] if PurePosixPath(text).suffix in SUFFIXES else text
 
 
 def case_twins(keys: Mapping[str, Path], where: Path) -> list[Finding]:

@@ -59,6 +59,11 @@ class Merged:
         """Whether an item may be held out and scored."""
         return key.partition("/")[0] not in self.train_only
 
+    def palette(self, key: str) -> bytes | None:
+        """Return the palette of an item's mask where its indices are class ids."""
+        part, inner = self._part(key)
+        return part.palette(inner)
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item as its part does."""
         part, inner = self._part(key)

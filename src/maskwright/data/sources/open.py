@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from maskwright.core.errors import InputError
+from maskwright.core.errors import InputError, StorageError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.data.findings import Finding, refuse
@@ -38,7 +38,7 @@ def join_source(block: SourceUnion, root: Path, task: Task) -> tuple[Source | No
     """Join as open_source does, and return what joins beside all findings; None if nothing could be opened."""
     try:
         return SOURCES[block.format](block, root, task)
-    except InputError as error:
+    except (InputError, StorageError) as error:
         return None, [Finding.of(error, "no_folder")]
 
 

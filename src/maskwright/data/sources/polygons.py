@@ -30,6 +30,7 @@ from maskwright.data.sources.vector import (
     read_json,
     rest_of,
     shape_of,
+    size_on_disk,
     some,
     unknown_classes,
     unused_names,
@@ -103,8 +104,14 @@ class _Folder:
         self.more += listing.faults
         if not listing.paths and not listing.faults:
             self.more.append(Finding("no_images", str(self.image_folder), "no images", "check the folder"))
-        found = files_below(self.folder, [".json"])
-        paths = {name[: -len(PurePosixPath(name).suffix)]: self.folder / real for name, real in found.items()}
+        found, twins = files_below(self.folder, [".json"])
+        paths: dict[str, Path] = {}
+        for name, real in found.items():
+            first = paths.setdefault(name[: -len(PurePosixPath(name).suffix)], self.folder / real)
+            if first != self.folder / real:
+                twins.append((first.relative_to(self.folder).as_posix(), real))
+        for pair in twins:
+            self.tally.add("same_key", self.folder, " and ".join(f"'{name}'" for name in pair))
         for key, path in list(paths.items()):
             if not leads_inside(path, self.folder, root):
                 self.tally.add("link", paths.pop(key), path.name, key)
@@ -131,7 +138,7 @@ class _Folder:
     def _read(self, key: str, path: Path) -> Shapes | None:
         """Read one file; None if there is nothing in it to draw from."""
         try:
-            given = read_json(path)
+            given = read_json(path, [self.block.shapes_field or "", *LISTS])
             entries = _entries(given, self.block.shapes_field, path)
         except InputError as error:
             self.more.append(Finding.of(error, "bad_label_file", (key,)))
@@ -146,6 +153,8 @@ class _Folder:
                 self.sizes[key] = size
             elif said != (None, None):
                 self.tally.add("image_size", path, f"{said[1]!r:.20} x {said[0]!r:.20}", key)
+        if key not in self.sizes and (size := size_on_disk(self.images[key])) is not None:
+            self.sizes[key] = size
         other = _other_image(given, key)
         if other in self.images:
             self.tally.add("other_image", path, f"'{other}'", key)
@@ -257,6 +266,7 @@ def _other_image(given: Mapping[str, Any], key: str) -> str:
 FAULTS: dict[str, Fault] = {
     "no_file": Fault("missing_label", "images without a JSON file", "add them, or set missing_mask: background"),
     "no_image": Fault("orphan_label", "JSON files without an image", "add the images, or take the files away"),
+    "same_key": Fault("key_twice", "JSON files with one key", "keep one of them"),
     "link": Fault("bad_link", "links that lead nowhere or out of the data folder", "copy the files"),
     "image_size": Fault("bad_label_file", "an odd width x height", "write whole numbers of pixels"),
     "other_image": Fault(

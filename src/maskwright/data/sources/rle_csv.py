@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core import rle
-from maskwright.core.errors import InputError
+from maskwright.core.errors import InputError, near
 from maskwright.core.files import inside
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, looks_background
@@ -252,7 +252,11 @@ class _Table:
         plane = 0 if text is None else _plane(text, self.task)
         if plane is None:
             names = self.task.classes
-            what, fix = f"class {(text or '')[:40]!r} is none of {', '.join(names)}", "use these names or ids 0 to "
+            hint = near(text or "", names)
+            what, fix = (
+                f"class {(text or '')[:40]!r}{hint} is none of {', '.join(names)}",
+                "use these names or ids 0 to ",
+            )
             self._fault("unknown_class", line, what, f"{fix}{len(names) - 1}", key)
             return
         first = self._first_line.setdefault((key, plane), line)

@@ -10,18 +10,22 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from maskwright.core.errors import InputError, from_os_error, near, unknown
+from maskwright.core.errors import InputError, MaskwrightError, from_os_error, near, unknown
 from maskwright.core.grid import Shape
 from maskwright.core.labels import IGNORE, Task, looks_background
 from maskwright.data.findings import Finding
 from maskwright.data.labels.shapes import FARTHEST
+from maskwright.data.pixels.rasters import read_header
 from maskwright.data.sources.outlines import IGNORED, UNDRAWN, Outlines
 
+HEADER_PIXELS = 1 << 34
+"""Largest image whose head is asked where a label file names no size; the audit applies data.max_pixels."""
 SHOWN = 4
 """Examples given of one kind of fault."""
 MOST_NAMES = 12
@@ -86,11 +90,15 @@ class Tally:
         return found
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, once: Sequence[str] = ()) -> Any:
     """Read a JSON file that somebody gave us.
 
+    Args:
+        path: the file.
+        once: keys that no object of it may hold twice; JSON readers keep the last and say nothing.
+
     Raises:
-        InputError: absent, empty, cut off, no JSON, or nested too deeply; with the line.
+        InputError: absent, empty, cut off, no JSON, or nested too deeply, with the line; or a key twice.
     """
     try:
         raw = path.read_bytes()
@@ -98,8 +106,11 @@ def read_json(path: Path) -> Any:
         raise from_os_error(error, path) from error
     if not raw.strip():
         raise InputError("is empty", where=path, fix="copy it again", kind="bad_label_file")
+    doubtful = [name for name in once if raw.count(f'"{name}"'.encode()) > 1]
     try:
-        return json.loads(raw)
+        return json.loads(raw, object_pairs_hook=partial(_object, path, doubtful) if doubtful else None)
+    except InputError:
+        raise
     except json.JSONDecodeError as error:
         cut = error.pos >= len(error.doc.rstrip())
         what = "ends too early, as if it was cut off" if cut else f"no valid JSON ({error.msg}, column {error.colno})"
@@ -114,24 +125,40 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def files_below(folder: Path, suffixes: Sequence[str]) -> dict[str, str]:
-    """List the visible files below a folder with one of some suffixes: NFC name -> name on the disk, both with slashes.
+def _object(path: Path, once: Sequence[str], pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its pairs, refusing keys that are there twice."""
+    names = [name for name, _ in pairs]
+    for name in once:
+        if names.count(name) > 1:
+            what, fix = f"holds '{name}' {names.count(name)} times in one object", "put them together in one list"
+            raise InputError(what, where=path, fix=fix, kind="bad_label_file")
+    return dict(pairs)
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """List the visible files below a folder with one of some suffixes.
 
     Links to folders are not followed.
+
+    Returns:
+        NFC name -> name on the disk, both with slashes; and pairs of names on the disk that are one text.
 
     Raises:
         InputError: there is no such folder.
     """
     if not folder.is_dir():
         raise InputError("no such folder", where=folder, fix="check data.root and the folder's name", kind="no_folder")
-    found = {}
+    found: dict[str, str] = {}
+    twins: list[tuple[str, str]] = []
     for top, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
                 relative = (Path(top) / name).relative_to(folder).as_posix()
-                found[unicodedata.normalize("NFC", relative)] = relative
-    return found
+                first = found.setdefault(unicodedata.normalize("NFC", relative), relative)
+                if first != relative:
+                    twins.append((first, relative))
+    return found, twins
 
 
 def leads_inside(path: Path, *folders: Path) -> bool:
@@ -160,6 +187,14 @@ def shape_of(height: Any, width: Any) -> Shape | None:
     """Return (height, width) if both are whole numbers of pixels, else None."""
     sizes = [int(size) for size in (height, width) if _whole(size)]
     return (sizes[0], sizes[1]) if len(sizes) == 2 and min(sizes) > 0 else None
+
+
+def size_on_disk(path: Path) -> Shape | None:
+    """Return (height, width) of an image by its head, where a label file does not say it; None if it has none."""
+    try:
+        return read_header(path, HEADER_PIXELS).shape
+    except MaskwrightError:
+        return None  # the audit names it
 
 
 def _whole(value: Any) -> bool:
