@@ -201,7 +201,7 @@ def test_a_map_is_proposed_for_categories_that_are_no_class(tmp_path):
 
 def test_names_are_written_so_that_yaml_reads_them_as_text(tmp_path):
     known = [{"id": 1, "name": "3"}, {"id": 7, "name": "no"}, {"id": 8, "name": "a: b"}]
-    notes = [note(place, number, [box(0, 0, 4, 4)]) for place, number in enumerate((1, 7, 8, 8))]
+    notes = [note(place, number, [box(0, 0, 4, 4 + place)]) for place, number in enumerate((1, 7, 8, 8))]
     assert lines(coco_set(tmp_path, notes, known=known), tmp_path) == [
         "coco.json: categories that are no class of the task: '3' (1 annotations), 'no' (1 annotations), "
         "'a: b' (2 annotations); add them to task.classes, or set categories: "

@@ -222,10 +222,6 @@ class _File:
         for key, entries in self.by_key.items():
             start, seen = len(writer.codes), set[tuple[Any, int]]()
             for entry in entries:
-                same = entry["category_id"], digest_of(entry)
-                if same in seen and same[1]:
-                    self.note("equal", f"{named(entry)} of '{key}'", key)
-                seen.add(same)
                 code, size = codes[entry["category_id"]], self.sizes.get(key)
                 bad = lay_out(entry, writer, code, size, self.block.missing_outline)
                 if bad is not None:
@@ -233,6 +229,10 @@ class _File:
                     self.note(bad.sort, f"{named(entry)} of '{key}'{detail}", key)
                 elif self.block.overlap == "highest_id" and not isinstance(entry.get("id"), int):
                     self.note("no_rank", f"{named(entry)} of '{key}'", key)
+                same = entry["category_id"], digest_of(entry) if bad is None else 0
+                if same in seen and same[1]:
+                    self.note("equal", f"{named(entry)} of '{key}'", key)
+                seen.add(same)
                 drawn.append(entry)
             self.spans[key] = (start, len(writer.codes))
         self.outlines = writer.done(self._out_of_reach(writer.done(), drawn))
