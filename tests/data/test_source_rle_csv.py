@@ -138,7 +138,8 @@ def test_every_bad_row_is_named_with_its_line(tmp_path):
         f"{start}:4: name '../../etc/passwd' {leaves}",
         f"{start}:5: name '/etc/passwd' {leaves}",
         f"{start}:6: name 'http://x/a.png' {leaves}",
-        f"{start}:7: class 'rod' (did you mean 'road'?) is none of background, road, car; use these names or ids 0 to 2",
+        f"{start}:7: class 'rod' (did you mean 'road'?) is none of background, road, car; "
+        "use these names or ids 0 to 2",
         f"{start}:8: a second row of 'a' for class 'road', the first is line 2; "
         "keep one, or set rows: instance if each row is an object",
         f"{start}:9: 2 cells, the header has 3; mend the row",
