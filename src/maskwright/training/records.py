@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.core.errors import from_os_error
+from maskwright.core.spent import peak_memory, reset_peak
 
 HISTORY = "history.csv"
 LOG = "log.jsonl"
@@ -82,6 +83,18 @@ class Journal:
             raise from_os_error(error, self.path) from error
 
 
+def peaks() -> dict[str, int]:
+    """Return the highest memory use since the last call, in MiB: of this process, and of its GPU if it has one."""
+    import torch
+
+    found = {"peak_mb": peak_memory()}
+    if torch.cuda.is_available():
+        found["peak_gpu_mb"] = round(torch.cuda.max_memory_allocated() / 2**20)
+        torch.cuda.reset_peak_memory_stats()
+    reset_peak()
+    return found
+
+
 class Records:
     """The three files of a fold.
 
@@ -108,8 +121,8 @@ class Records:
         self._history.write(_row([epoch, step, rate, loss, *told]))
 
     def timing(self, plain: Mapping[str, Any]) -> None:
-        """Add a line to timing.jsonl."""
-        self._timing.write(json.dumps(plain) + "\n")
+        """Add a line to timing.jsonl, with the peak memory since the last one."""
+        self._timing.write(json.dumps({**plain, **peaks()}) + "\n")
 
     def sync(self) -> dict[str, int]:
         """Make all files durable and return the sizes that a state written now stands for."""

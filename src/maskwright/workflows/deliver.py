@@ -21,6 +21,7 @@ from maskwright.data.sources.base import Source
 from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
 from maskwright.ensembling.decide import decide as choose
 from maskwright.ensembling.decide import undecided
+from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
 from maskwright.ensembling.items import ItemRow, SetScore, score_items, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
@@ -43,10 +44,11 @@ def decide(session: Session) -> None:
     inputs = decide_inputs(session)
     _need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
 
-    if session.fresh("decide", inputs, [session.run.decision, session.run.items, session.run.held_out], "decide"):
+    files = [session.run.decision, session.run.items, session.run.held_out, session.run.diagnosis]
+    if session.fresh("decide", inputs, files, "decide"):
         return
     task, stop = session.recipe.task, session.stop
-    decision, rows = _choose(session)
+    decision, rows, looked = _choose(session)
     found = []
     for split, source, keys in held_out_sets(session):
         truth, stores = truth_of(session, source), stores_of(session, split)
@@ -56,21 +58,23 @@ def decide(session: Session) -> None:
     with session.replacing("decide", inputs):
         write_items(session.run.items, rows, task)
         write_json(session.run.held_out, [result.model_dump(mode="json") for result in found])
+        write_diagnosis(session.run.diagnosis, looked)
         write_decision(session.run.decision, decision)
 
 
-def _choose(session: Session) -> tuple[Decision, list[ItemRow]]:
-    """Choose on out-of-fold items and score each of them; where there are none, take what the recipe fixes."""
+def _choose(session: Session) -> tuple[Decision, list[ItemRow], Diagnosis]:
+    """Choose on out-of-fold items, score and diagnose each; where there are none, take what the recipe fixes."""
     task, block, kind = session.recipe.task, session.recipe.decision, session.recipe.folds
     if kind.kind == "all":
         session.reporter.say("decide: equal weights and the fixed threshold, since no item was held out to choose on")
-        return undecided(session.chosen_members(), task, block, recipe_hash(session.recipe)), []
+        return undecided(session.chosen_members(), task, block, recipe_hash(session.recipe)), [], Diagnosis()
     truth, single = truth_of(session, session.train_source), kind.count == 1
     parts = proving_rows(session.fold_rows(), kind)
     oof = OutOfFold(stores_of(session, "oof"), parts, truth, task, recipe_hash(session.recipe), single)
     decision = choose(oof, task, block, session.reporter, session.stop)
     rows = score_items(oof, decision, task, session.reporter, session.stop)
-    return decision, [replace(row, fold=0) for row in rows] if single else rows
+    looked = diagnose(oof, decision, task, session.reporter, session.stop)
+    return decision, [replace(row, fold=0) for row in rows] if single else rows, looked
 
 
 def held_out_sets(session: Session) -> list[tuple[Split, Source, tuple[str, ...]]]:

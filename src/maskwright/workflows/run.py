@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 from maskwright.core.errors import unknown
+from maskwright.core.spent import spending
 from maskwright.workflows import deliver, stages
 from maskwright.workflows.session import STAGES, Session
 
@@ -40,19 +41,25 @@ def run_stages(session: Session, names: Sequence[str], *, member: str | None = N
         table.check(session.recipe.trackers, "recipe:trackers")
     with session.working():
         for name in names:
-            if name == "train":
-                _meet()
-                with nullcontext() if session.main else session.stop.listening():
-                    stages.train(session, member, fold)
-            elif not session.main:
+            if name != "train" and not session.main:
                 continue  # one process is enough for all but training
-            elif name == "predict":
-                stages.predict(session, member)
-            else:
-                _table()[name](session)
+            with spending(session.run.timing, name) if session.main else nullcontext():
+                _do(session, name, member, fold)
             if session.main and (name not in ("inspect", "split") or not (session.run.root / "members").exists()):
                 session.keep_recipe()
             session.stop.check(f"stage {name} is finished")
+
+
+def _do(session: Session, name: str, member: str | None, fold: int | None) -> None:
+    """Do one stage."""
+    if name == "train":
+        _meet()
+        with nullcontext() if session.main else session.stop.listening():
+            stages.train(session, member, fold)
+    elif name == "predict":
+        stages.predict(session, member)
+    else:
+        _table()[name](session)
 
 
 def _meet() -> None:
