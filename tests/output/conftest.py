@@ -21,6 +21,16 @@ from maskwright.output.report.facts import (
     SizeCount,
     ThresholdCurve,
 )
+from maskwright.output.report.insight_facts import (
+    FoldSpent,
+    InsightFacts,
+    ItemFacts,
+    PairFacts,
+    ReliabilityFacts,
+    SpentFacts,
+    StageSpent,
+    WeightFacts,
+)
 from maskwright.output.report.pictures import make_case
 
 TASKS = {
@@ -38,6 +48,40 @@ def case(task, key, score, labelled=True):
     return make_case((key, score, ""), image, answer, task, truth if labelled else None)
 
 
+def insight_facts(task, word):
+    """Three members, of which the last errs like nobody else; probabilities that promise a little too much."""
+    steps = [(k + 0.5) / 20 for k in range(20)]
+    pixels = tuple(1000 // (1 + min(k, 19 - k) ** 2) for k in range(20))
+    true = tuple(round(n * p**1.2) for n, p in zip(pixels, steps, strict=True))
+    names = [f"{name} {word}" for name in task.plane_names]
+    return InsightFacts(
+        tuple(
+            ReliabilityFacts(name, pixels, true, tuple(steps), 0.0321, 0.0123)
+            for name in ([""] if task.kind == "multiclass" else []) + names
+        ),
+        tuple((f"{member} {word}", 0.1) for member in "abc"),
+        tuple(
+            PairFacts(f"{one} {word}", f"{two} {word}", 0.05, 0.1, value)
+            for one, two, value in (("a", "b", 0.8), ("a", "c", 0.1), ("b", "c", float("nan")))
+        ),
+    )
+
+
+def item_rows(word, count=12):
+    """Items with rising scores; the last has none."""
+    rows = [ItemFacts(f"item {k} {word}", k % 3, "oof", k / count, 0.5 / (k + 1), 0.1 / (k + 1)) for k in range(count)]
+    return (*rows, ItemFacts(f"held {word}", -1, "holdout", float("nan")))
+
+
+def spent_facts(word):
+    """What a run cost."""
+    return SpentFacts(
+        (StageSpent("train", 200.0, 900, 2), StageSpent("predict", 50.0, 1500, 1)),
+        tuple(FoldSpent(f"member {word}", fold, 3, 30, 66.0, 900, 4000) for fold in range(3)),
+        (WeightFacts(f"member {word}", f"imagenet {word}", f"source {word}", f"licence {word}", "unknown"),),
+    )
+
+
 def report_facts(kind="binary", word="plain", task=None):
     """Build facts in which every name from outside contains `word`."""
     task = task or TASKS[kind]
@@ -48,7 +92,7 @@ def report_facts(kind="binary", word="plain", task=None):
     return ReportFacts(
         title=f"title {word}",
         task=task,
-        headline=Headline("iou", 0.8123, 0.8234, 0.8012, 9, 3, 0.8099, f"test {word}", 4),
+        headline=Headline("iou", 0.8123, 0.8234, 0.8012, 9, 3, 0.8099, f"test {word}", 4, 0.78, 0.84, 0.95, 9),
         data=DataFacts(
             9,
             3,
@@ -62,19 +106,23 @@ def report_facts(kind="binary", word="plain", task=None):
             (f"note {word}",),
         ),
         folds=tuple(FoldFacts(fold, 3, 3, 0.2, 0.8 + 0.01 * fold) for fold in (-1, 0, 1, 2)),
-        curves=tuple(Curve(f"member {word}", fold, rows) for fold in range(3)),
+        curves=tuple(Curve(f"{member} {word}", fold, rows) for member in ("member", "other") for fold in range(3)),
         classes=tuple(ClassScore(name, 0.8, 0.9, 0.85, 0.95, 100) for name in planes),
         decision=DecisionFacts(
             "argmax" if kind == "multiclass" else "global",
             (MemberFacts(f"member {word}", f"unet {word}", f"resnet {word}", 0.79, 1.0),),
-            (Choice(f"weights {word}", f"1.0 {word}", True, 0.01, 0.02, f"because {word}"),),
+            (Choice(f"weights {word}", f"1.0 {word}", True, 0.01, 0.02, f"because {word}", 0.004, 0.016, "3 of 3"),),
             () if kind == "multiclass" else tuple(ThresholdCurve(name, *threshold) for name in planes),
         ),
         worst=(case(task, f"low {word}", 0.1),),
         best=(case(task, f"high {word}", 0.9),),
+        unsure=(case(task, f"torn {word}", 0.5),),
         previews=(case(task, f"new {word}", None, labelled=False),),
         item_scores=(0.1, 0.5, 0.9, float("nan")),
         confusion=np.array([[9, 1, 0], [0, 5, 5], [0, 0, 0]]) if kind == "multiclass" else None,
+        insight=insight_facts(task, word),
+        items=item_rows(word),
+        spent=spent_facts(word),
         warnings=(f"warning {word}",),
         made=Provenance(**{**made.__dict__, "files": (FileFact(f"output/{word}", f"what {word}"),)}),
     )

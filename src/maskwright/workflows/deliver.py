@@ -236,7 +236,7 @@ def report(session: Session) -> None:
     inputs = {"report": blocks[0].model_dump(mode="json"), "export": digest(export_inputs(session))}
     if session.fresh("report", inputs, [session.run.report], "report"):
         return
-    from maskwright.workflows.story import write_report
+    from maskwright.workflows.story.report import write_report
 
     with session.replacing("report", inputs):
         write_report(session, blocks[0])

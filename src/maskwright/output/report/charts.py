@@ -1,4 +1,4 @@
-"""Charts drawn as SVG: lines (training, thresholds), histogram, ladder of scores, matrix; colours in style.css."""
+"""Charts drawn as SVG: lines (training, thresholds), histogram, ladder of scores; colours in style.css."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.output.report.markup import Markup, count, score, share, text
+from maskwright.output.report.markup import Markup, count, score, text
 
 SERIES = 8
 """How many series colours style.css has: classes s0..s7."""
@@ -33,6 +33,8 @@ class Line:
     series: int = 0
     """Which of the series colours."""
     dashed: bool = False
+    group: str = ""
+    """What the legend's button shows and hides it by, of letters and digits."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def _drawn(frame: Frame, line: Line, points: NDArray[np.float64], targets: int) 
         said = f"{line.name}: {short(float(value))} at {frame.axes.x} {short(float(at))}"
         parts.append(f'<circle class="point {style}{lone}" cx="{x:.1f}" cy="{y:.1f}" r="3.5">')
         parts.append(f"<title>{text(said)}</title></circle>")
-    return f'<g class="series {style}">{"".join(parts)}</g>'
+    group = f' data-group="{text(line.group)}"' if line.group else ""
+    return f'<g class="series {style}"{group}>{"".join(parts)}</g>'
 
 
 def drawn_mark(frame: Frame, mark: Mark) -> Markup:
@@ -182,16 +185,20 @@ def drawn_mark(frame: Frame, mark: Mark) -> Markup:
     return "".join(parts)
 
 
-def legend(entries: Sequence[tuple[str, int | None, bool]]) -> Markup:
-    """Return the legend of line charts: name, series number (None: a remark on all), dashed."""
+def legend(entries: Sequence[tuple[str, int | None, bool, str]]) -> Markup:
+    """Return the legend of the line charts that follow it, a button for each group of lines.
+
+    Args:
+        entries: name, series number (None: a remark on all), dashed, group of lines (`dashed`: all dashed ones).
+    """
     items = []
-    for label, series, dashed in entries:
+    for label, series, dashed, group in entries:
         style = f"s{SERIES - 1 if series is None else series % SERIES}"
         mark = f"line {style}{' dashed' * dashed}"
         key = f'<svg viewBox="0 0 22 8" aria-hidden="true"><line class="{mark}" x1="1" x2="21" y1="4" y2="4"/></svg>'
-        points = "" if series is None else f' data-series="{style}" tabindex="0"'
-        items.append(f"<li{points}>{key}{text(label)}</li>")
-    return f'<ul class="legend">{"".join(items)}</ul>'
+        button = f'<button type="button" class="toggle" aria-pressed="true" data-group="{text(group)}">'
+        items.append(f"<li>{button}{key}{text(label)}</button></li>")
+    return f'<ul class="legend toggles">{"".join(items)}</ul>'
 
 
 def histogram(values: Sequence[float], axes: Axes, bins: int = 20) -> Markup:
@@ -249,37 +256,6 @@ def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
         )
         parts.append(f'<text class="value {style}" x="{right + 12}" y="{y + 4}">{score(value)}</text>')
     return svg(410, height, title, "".join(parts))
-
-
-def matrix(counts: NDArray[np.int64], names: Sequence[str], title: str) -> Markup:
-    """Draw a confusion matrix, each row as shares of its class in the truth."""
-    size = len(names)
-    totals = counts.sum(axis=1)
-    shares = counts / np.maximum(totals, 1)[:, None]
-    cell = 34 if size <= 16 else 22
-    left = 8 + 6.6 * min(18, max(len(name) for name in names))
-    width, height = left + cell * size + 70, left * 0.75 + cell * size + 10
-    top = height - cell * size - 6
-    parts = []
-    for row, label in enumerate(names):
-        middle = row * cell + cell / 2
-        shown = text(cut(label, 18))
-        full = f"<title>{text(label)}</title>"
-        parts.append(f'<text class="tick end" x="{left - 6:.1f}" y="{top + middle + 4:.1f}">{shown}{full}</text>')
-        x = left + middle
-        turn = f'transform="rotate(-45 {x:.1f} {top - 7:.1f})"'
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{top - 7:.1f}" {turn}>{shown}{full}</text>')
-        for col, value in enumerate(shares[row].tolist()):
-            said = f"{label} called {names[col]}: {share(value)} of {count(int(totals[row]))} pixels"
-            place = f'x="{left + col * cell:.1f}" y="{top + row * cell:.1f}" width="{cell - 1.5}" height="{cell - 1.5}"'
-            style = "cell right" if row == col else "cell wrong"
-            paint = f'<rect class="{style}" {place} fill-opacity="{value**0.6:.3f}"><title>{text(said)}</title></rect>'
-            parts.append(f'<rect class="cell none" {place}/>{paint}')
-            if cell > 30 and value >= 0.005:
-                at = f'x="{left + col * cell + cell / 2 - 0.75:.1f}" y="{top + middle + 3.5:.1f}"'
-                strong = " strong" if value > 0.35 else ""
-                parts.append(f'<text class="inside mid{strong}" {at}>{100 * value:.0f}</text>')
-    return svg(round(width), round(height), title, "".join(parts))
 
 
 def short(value: float) -> str:

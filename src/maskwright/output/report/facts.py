@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
+from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
 
 if TYPE_CHECKING:
     from maskwright.output.report.data_facts import AuditFacts
@@ -37,6 +38,13 @@ class Headline:
     held_out_name: str = "held-out items"
     """What those items are, e.g. `hold-out` or `test set`."""
     held_out_items: int = 0
+    low: float | None = None
+    """The honest score in most redraws of the items lies between low and high; None: too few items to tell."""
+    high: float | None = None
+    level: float = 0.95
+    """Which share of the redraws that is."""
+    units: int = 0
+    """Groups of items that were drawn from."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,11 @@ class Choice:
     optimistic_gain: float
     """The same difference on the pixels that chose it."""
     reason: str = ""
+    low: float | None = None
+    """The honest gain lies between low and high, as far as chance goes; None: unknown."""
+    high: float | None = None
+    folds_better: str = ""
+    """E.g. `4 of 5`."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +247,8 @@ class ReportFacts:
     decision: DecisionFacts
     worst: tuple[Case, ...] = ()
     best: tuple[Case, ...] = ()
+    unsure: tuple[Case, ...] = ()
+    """Items of which the blend was least sure."""
     previews: tuple[Case, ...] = ()
     """Predictions of unlabelled items, if wanted."""
     item_scores: tuple[float, ...] = ()
@@ -243,5 +258,9 @@ class ReportFacts:
     warnings: tuple[str, ...] = ()
     """Things a reader must know before trusting the numbers, e.g. --quick."""
     made: Provenance = field(default_factory=Provenance)
+    insight: InsightFacts = field(default_factory=InsightFacts)
+    items: tuple[ItemFacts, ...] = ()
+    """For the table of items, any order."""
+    spent: SpentFacts = field(default_factory=SpentFacts)
     audit: AuditFacts | None = None
     """audit.json, if there is one."""

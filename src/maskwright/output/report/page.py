@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Template
 
 from maskwright.core.files import write_text
-from maskwright.output.report import data_sections, evidence, sections
+from maskwright.output.report import calibration, curves, data_sections, ensemble, gallery, item_table, sections, spent
 from maskwright.output.report.facts import ReportFacts
 from maskwright.output.report.markup import Markup, text
 
@@ -81,10 +81,13 @@ def _policy(style: str, script: str) -> str:
 SECTIONS = {
     "result": ("Result", sections.overview),
     "classes": ("Classes", sections.classes),
-    "cases": ("Cases", evidence.cases),
-    "decision": ("Decision", evidence.decision),
-    "training": ("Training", evidence.training),
+    "cases": ("Cases", gallery.cases),
+    "items": ("Items", item_table.items),
+    "calibration": ("Calibration", calibration.calibration),
+    "decision": ("Decision", ensemble.decision),
+    "training": ("Training", curves.training),
     "data": ("Data", data_sections.of_report),
+    "cost": ("Cost", spent.cost),
     "recipe": ("Recipe", sections.recipe),
 }
 """Key (anchor) -> title and builder, in the order of the page."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.output.report.charts import Axes, histogram, ladder, matrix
+from maskwright.output.report.charts import Axes, histogram, ladder
 from maskwright.output.report.facts import ReportFacts, SizeCount
+from maskwright.output.report.heat import VIEWS
+from maskwright.output.report.heat import confusion as confusion_views
 from maskwright.output.report.markup import (
     MISSING,
     Column,
@@ -30,6 +33,8 @@ from maskwright.output.report.markup import (
 
 MATRIX_CLASSES = 40
 """A confusion matrix of more classes is not drawn."""
+SWITCH_CLASSES = 24
+"""A matrix of more classes is drawn as shares of the truth alone."""
 _SIZES = 6
 _LADDER = 12
 _MISTAKES = 10
@@ -67,7 +72,7 @@ def overview(facts: ReportFacts) -> Markup:
     ]
     if head.held_out is not None:
         rows.append((head.held_out_name, head.held_out, "held"))
-    figures = _figure("honest", f"Honest {metric}", head.honest, "folds that had no say")
+    figures = _figure("honest", f"Honest {metric}", head.honest, _range(facts) or "folds that had no say")
     figures += _figure("optimistic", "Optimistic", head.optimistic, "the pixels that chose")
     if head.held_out is not None:
         figures += _figure("held", head.held_out_name.capitalize(), head.held_out, plural(head.held_out_items, "item"))
@@ -87,6 +92,13 @@ def _figure(style: str, label: str, value: float, below: str) -> Markup:
     )
 
 
+def _range(facts: ReportFacts) -> str:
+    head = facts.headline
+    if head.low is None or head.high is None:
+        return ""
+    return f"{score(head.low, 3)} to {score(head.high, 3)} in {100 * head.level:.0f} % of redraws"
+
+
 def _explanation(facts: ReportFacts) -> Markup:
     head = facts.headline
     flatter, gain = head.optimistic - head.honest, head.honest - head.default
@@ -99,10 +111,20 @@ def _explanation(facts: ReportFacts) -> Markup:
     else:
         worth = "tuning adds nothing to it"
     vain = f" (the optimistic number flatters by {signed(flatter)})" if flatter > 5e-5 else ""
+    sure = ""
+    if head.low is not None and head.high is not None:
+        sure = f" With other items of the same kind it would mostly lie between {head.low:.3f} and {head.high:.3f}"
+        sure += f" ({plural(head.units, 'group')} of items redrawn)."
     return (
         "Expect about <strong>the honest number</strong> on new images of the same kind: every item was scored by "
-        f"models, weights and thresholds that never saw its fold{vain}; {worth}."
+        f"models, weights and thresholds that never saw its fold{vain}; {worth}.{sure} {_meaning(head.metric)}"
     )
+
+
+def _meaning(metric: str) -> Markup:
+    """Say what a metric measures, where that can be said in a line."""
+    said = MEANINGS.get(metric)
+    return f'<span class="meaning">{said}</span>' if said else ""
 
 
 def _spread(facts: ReportFacts) -> Markup:
@@ -163,13 +185,27 @@ def _confusion(facts: ReportFacts) -> Markup:
     head = "<h3>What is taken for what</h3>"
     if len(names) > MATRIX_CLASSES:
         return f'{head}<p class="empty">The matrix of {len(names)} classes is too large to be drawn.</p>'
-    drawn = matrix(facts.confusion, names, "Confusion matrix: rows are truth, columns are the answer")
+    drawn = confusion_views(facts.confusion, names)
+    shown = list(drawn) if len(names) <= SWITCH_CLASSES else ["truth"]
+    views = "".join(f'<div class="view {kind}">{drawn[kind]}</div>' for kind in shown)
     return (
-        f'{head}<div class="confusion"><div>'
-        f'<div class="matrix" role="region" tabindex="0" aria-label="Confusion matrix">{drawn}</div>'
-        '<p class="caption">Rows are the truth, columns the answer; a cell is percent of its row, blank below ½.</p>'
-        f"</div><div>{_mistakes(facts.confusion, facts)}</div></div>"
+        f'{head}<div class="confusion"><div class="views">{_switch(shown)}'
+        f'<div class="matrix" role="region" tabindex="0" aria-label="Confusion matrix">{views}</div>'
+        '<p class="caption">Rows are the truth, columns the answer. Cells are percent, blank below ½; pixels are '
+        f"shaded logarithmically.</p></div><div>{_mistakes(facts.confusion, facts)}</div></div>"
     )
+
+
+def _switch(kinds: Sequence[str]) -> Markup:
+    """Return the choice between the views of a matrix; style.css does the rest, without a script."""
+    if len(kinds) < 2:
+        return ""
+    options = "".join(
+        f'<label><input type="radio" name="matrix" value="{kind}"{" checked" if kind == kinds[0] else ""}>'
+        f"{VIEWS[kind]}</label>"
+        for kind in kinds
+    )
+    return f'<fieldset class="switch"><legend>Cells are</legend>{options}</fieldset>'
 
 
 def _mistakes(confusion: NDArray[np.int64], facts: ReportFacts) -> Markup:
@@ -291,3 +327,11 @@ def _link(path: str) -> Markup:
 
 
 METRIC_TITLES = {"iou": "IoU", "dice": "Dice", "f_beta": "F-beta"}
+MEANINGS = {
+    "iou": "IoU: of all pixels that are of a class or were called so, the share that is both.",
+    "dice": "Dice: twice the rightly found pixels over all that are there and all that were called so.",
+    "precision": "Precision: of the pixels that were called so, the share that is right.",
+    "recall": "Recall: of the pixels that are there, the share that was found.",
+    "accuracy": "Accuracy: the share of pixels that are right.",
+}
+"""Metric -> what it measures."""
