@@ -1,8 +1,7 @@
-"""A headless Chromium on a pipe: enough of its protocol to open a file, press keys and see what was asked of the net."""
+"""A headless Chromium on a pipe: enough of its protocol to open a file, press keys and see what it asks the net for."""
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -43,23 +42,13 @@ class Browser:
 
     def __init__(self, path=None):
         self.home = tempfile.mkdtemp()
-        ask, take = os.pipe(), os.pipe()
-
-        def join():
-            os.dup2(os.dup(ask[0]), 3)
-            os.dup2(os.dup(take[1]), 4)
-
+        pipes = 'exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null 2>/dev/null'  # it reads from 3 and writes to 4
         self.process = subprocess.Popen(
-            [path or find(), *FLAGS, f"--user-data-dir={self.home}", "about:blank"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            close_fds=False,
-            preexec_fn=join,
+            ["sh", "-c", pipes, "sh", path or find(), *FLAGS, f"--user-data-dir={self.home}", "about:blank"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
-        os.close(ask[0])
-        os.close(take[1])
-        self.out, self.into = ask[1], os.fdopen(take[0], "rb")
+        self.out, self.into = self.process.stdin, self.process.stdout
         self.number, self.buffer, self.session = 0, b"", None
         self.requests, self.complaints, self.loaded = [], [], False
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
@@ -73,7 +62,8 @@ class Browser:
         message = {"id": self.number, "method": method, "params": params}
         if self.session:
             message["sessionId"] = self.session
-        os.write(self.out, json.dumps(message).encode() + b"\0")
+        self.out.write(json.dumps(message).encode() + b"\0")
+        self.out.flush()
         while True:
             found = self._read()
             if found.get("id") == self.number:
@@ -145,6 +135,6 @@ class Browser:
         """End the browser that was started here."""
         self.process.kill()
         self.process.wait()
-        os.close(self.out)
+        self.out.close()
         self.into.close()
         shutil.rmtree(self.home, ignore_errors=True)

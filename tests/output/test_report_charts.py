@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskwright.output.report.charts import Axes, Line, Mark, histogram, ladder, line_chart, matrix, short, ticks
+from maskwright.output.report.charts import Axes, Line, Mark, histogram, ladder, line_chart, short, ticks
+from maskwright.output.report.forest import Gap, forest
+from maskwright.output.report.heat import brief, confusion, correlations
 from maskwright.output.report.markup import count, score, share, signed, text
 
 NUMBERS = st.floats(-1e6, 1e6, allow_nan=False)
@@ -57,7 +59,9 @@ def test_names_in_charts_are_escaped():
     every = [
         line_chart([Line(hostile, [1, 2], [1, 2])], Axes(hostile, hostile, hostile), [Mark(1, hostile)]),
         ladder([(hostile, 0.5, "honest")], hostile),
-        matrix(np.eye(2, dtype=np.int64), [hostile, "b"], hostile),
+        *confusion(np.eye(2, dtype=np.int64), [hostile, "b"]).values(),
+        correlations([hostile, "b"], np.full((2, 2), 0.5)),
+        forest([Gap(hostile, 0.1, 0.0, 0.2, 0.3)], hostile, hostile),
         histogram([0.5], Axes(hostile, hostile, hostile)),
     ]
     assert all("<b>" not in drawn for drawn in every)
@@ -74,10 +78,33 @@ def test_a_histogram_of_high_scores_begins_where_they_begin():
     assert "<title>0.80 to 0.81: 0</title>" in histogram([0.83, 0.99], AXES)
 
 
-def test_matrix_cells_are_shares_of_their_row():
-    drawn = matrix(np.array([[3, 1], [0, 0]]), ["a", "b"], "t")
-    assert "<title>a called b: 25.0 % of 4 pixels</title>" in drawn
-    assert "<title>b called b: 0.0 % of 0 pixels</title>" in drawn
+def test_confusion_cells_are_shares_of_the_truth_of_the_answer_and_pixels():
+    drawn = confusion(np.array([[3, 1], [0, 4]]), ["a", "b"])
+    assert "<title>a called b: 25.0 % of a, 1 pixels</title>" in drawn["truth"]
+    assert "<title>a called b: 20.0 % of what is called b, 1 pixels</title>" in drawn["answer"]
+    assert "<title>b called b: 4 pixels</title>" in drawn["pixels"]
+    assert "nan" not in confusion(np.zeros((2, 2), np.int64), ["a", "b"])["answer"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0, ""), (950, "950"), (9_460, "9.5k"), (94_600, "95k"), (3_000_000, "3.0M")]
+)
+def test_counts_in_cells_are_brief(value, shown):
+    assert brief(value) == shown
+
+
+def test_correlations_leave_out_what_is_not_known():
+    drawn = correlations(["a", "b"], np.array([[math.nan, 0.5], [0.5, math.nan]]))
+    assert drawn.count("errors correlate by 0.500") == 2
+    assert "nan" not in drawn
+
+
+def test_a_forest_says_value_interval_and_the_optimistic_view():
+    drawn = forest([Gap("thresholds", 0.01, -0.002, 0.03, 0.05, firm=False), Gap("none", math.nan)], "t", "IoU")
+    assert "<title>thresholds: +0.0100, interval −0.0020 to +0.0300, optimistic +0.0500</title>" in drawn
+    assert 'class="gap chance"' in drawn
+    assert "none" not in drawn
+    assert "nothing was recorded" in forest([], "t", "IoU")
 
 
 @pytest.mark.parametrize(

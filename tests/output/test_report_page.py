@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import hashlib
+import itertools
 import re
 from html.parser import HTMLParser
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from maskwright.core.labels import Task
-from maskwright.output.report import evidence
+from maskwright.output.report import gallery
 from maskwright.output.report.facts import Case, Curve, DataFacts, DecisionFacts, EpochRow, Headline, Provenance
+from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
 from maskwright.output.report.page import SECTIONS, build_report, render
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
@@ -67,7 +69,18 @@ def test_every_section_is_there_and_linked_from_the_bar(facts_of, kind):
     assert len(ids) == len(set(ids))
     assert {attrs["aria-labelledby"] for attrs in page.every("section")} <= set(ids)
     headings = page.inside("h3")
-    for heading in ("Item by item", "Fold by fold", "Worst", "Best", "What was tuned", "Thresholds", "Folds", "Sizes"):
+    for heading in (
+        "Item by item",
+        "Fold by fold",
+        "Worst",
+        "Best",
+        "What was tuned",
+        "Thresholds",
+        "Folds",
+        "Sizes",
+        "Least sure",
+        "All members",
+    ):
         assert heading in headings
     assert ("What is taken for what" in headings) == (kind == "multiclass")
 
@@ -144,7 +157,7 @@ def test_the_explanation_fits_the_numbers(facts_of, headline, sentence):
 def test_each_picture_has_words_and_a_size(facts_of, kind):
     page = Page(render(facts_of(kind)))
     images = page.every("img")
-    assert len(images) == 4 + 4 + 2
+    assert len(images) == 4 + 4 + 4 + 2
     assert images[0]["alt"] == "Image of low plain"
     assert images[3]["alt"] == "Errors of low plain"
     assert all((image["width"], image["height"]) == ("30", "24") for image in images)
@@ -164,7 +177,11 @@ def test_a_run_of_which_little_is_known_still_gives_every_section(facts_of):
         decision=DecisionFacts("argmax", ()),
         worst=(),
         best=(),
+        unsure=(),
         previews=(),
+        items=(),
+        insight=InsightFacts(),
+        spent=SpentFacts(),
         item_scores=(),
         confusion=None,
         made=Provenance(),
@@ -185,8 +202,8 @@ def test_equal_facts_give_an_equal_file_and_no_partial_is_left(facts_of, tmp_pat
 
 
 def test_pictures_share_a_budget_that_keeps_the_page_below_10_mb(facts_of, monkeypatch):
-    assert evidence.PICTURE_BUDGET * 4 / 3 < 7_500_000
-    monkeypatch.setattr(evidence, "PICTURE_BUDGET", 250_000)
+    assert gallery.PICTURE_BUDGET * 4 / 3 < 7_500_000
+    monkeypatch.setattr(gallery, "PICTURE_BUDGET", 250_000)
     noise = np.random.default_rng(0).integers(0, 255, (384, 384, 3), dtype=np.uint8)
     cases = tuple(Case(str(index), 0.5, noise, noise, noise, noise) for index in range(5))
     without = len(render(dataclasses.replace(facts_of(), worst=(), best=())))
@@ -198,3 +215,61 @@ def test_many_folds_and_epochs_stay_small(facts_of):
     curves = tuple(Curve("m", fold, rows) for fold in range(100))
     grown = len(render(dataclasses.replace(facts_of(), curves=curves))) - len(render(facts_of()))
     assert grown < 400_000
+
+
+def test_five_hundred_items_in_pictures_and_in_the_table_stay_below_10_mb(facts_of, tmp_path):
+    rng = np.random.default_rng(0)
+    smooth = np.kron(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+    noisy = np.clip(smooth.astype(int) + rng.integers(-40, 40, smooth.shape), 0, 255).astype(np.uint8)
+    cases = tuple(Case(f"item {index:04d}", 0.5, noisy, smooth, smooth, noisy, "fold 1") for index in range(500))
+    items = tuple(ItemFacts(case.key, 1, "oof", index / 500, 0.1, 0.01) for index, case in enumerate(cases))
+    page = build_report(dataclasses.replace(facts_of("multiclass"), worst=cases, items=items), tmp_path / "r.html")
+    assert 2_000_000 < page.stat().st_size < 10_000_000
+    html = page.read_text()
+    assert html.count('class="case"') == 503
+    assert html.count("item 0499") > 3
+
+
+def test_of_more_than_five_hundred_items_the_lowest_are_shown_and_that_is_said(facts_of):
+    items = tuple(ItemFacts(f"k{index:04d}", 0, "oof", index / 600) for index in range(600))
+    page = Page(render(dataclasses.replace(facts_of(), items=items)))
+    said = page.inside("p")
+    assert "600 items, the worst first. Shown are the 500 with the lowest scores; all are in items.csv." in said
+    named = page.inside("bdi")
+    assert "k0499" in named
+    assert "k0500" not in named
+
+
+def test_headings_go_down_step_by_step(facts_of, kind):
+    page = Page(render(facts_of(kind)))
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def luminance(colour):
+    """WCAG 2.2, relative luminance of #rrggbb."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, two):
+    high, low = sorted((luminance(one), luminance(two)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [":root {", ':root[data-theme="dark"] {'])
+def test_words_stand_out_from_what_is_behind_them_as_wcag_aa_asks(facts_of, theme):
+    style = Page(render(facts_of())).inside("style")
+    block = style.split(theme, 1)[1].split("}", 1)[0]
+    tone = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", block))
+    for ink in ("ink", "muted", "honest", "optimistic", "held", "good", "bad"):
+        for paper in ("paper", "card"):
+            assert contrast(tone[ink], tone[paper]) >= 4.5, (theme, ink, paper, contrast(tone[ink], tone[paper]))
+    assert contrast(tone["muted"], tone["soft"]) >= 4.5, "badges"
+    assert contrast(tone["paper"], tone["honest"]) >= 4.5, "chosen buttons"
+    assert contrast(tone["warn-ink"], tone["warn"]) >= 4.5
+    for line in (f"s{index}" for index in range(8)):
+        assert contrast(tone[line], tone["paper"]) >= 3, (theme, line)

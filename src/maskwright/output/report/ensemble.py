@@ -100,7 +100,7 @@ def _choices(facts: ReportFacts) -> Markup:
         for row in facts.decision.choices
     ]
     drawn = forest(gaps, "What each choice was worth on folds that had no say in it", f"gain in {metric}")
-    columns = [Column("setting"), Column("in force"), Column("")]
+    columns = [Column("setting"), Column("chosen", hint="what tuning chose; in force if it was kept"), Column("")]
     columns += [Column("honest worth", True, "gain on folds that did not choose it")]
     columns += [Column("optimistic worth", True, "gain on the pixels that chose it"), Column("why")]
     rows = []

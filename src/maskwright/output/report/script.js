@@ -66,8 +66,10 @@
     const whole = figures.length < 2 || over === figures[0];
     const seam = document.createElement("span");
     seam.className = "seam";
+    const tall = figures[0].querySelector("img");
+    stage.style.setProperty("--ratio", tall.getAttribute("width") / tall.getAttribute("height"));
     stage.classList.toggle("single", whole);
-    stage.classList.toggle("crisp", Math.max(base.width, base.height) < 160);
+    stage.classList.toggle("crisp", Math.max(tall.getAttribute("width"), tall.getAttribute("height")) < 160);
     stage.replaceChildren(...(whole ? [base] : [base, picture(over, "over"), seam]));
     viewer.querySelector(".compare label").hidden = whole;
     viewer.querySelector("[data-layer]").textContent = name;
@@ -146,7 +148,7 @@
     for (const name of ["mouseleave", "blur"]) toggle.addEventListener(name, () => focus(false));
   });
 
-  // Tables of items sort by their heads; the field above shows only rows with all of its words.
+  // Tables of items sort by their heads; the field above shows only rows that hold its words.
   document.querySelectorAll(".sortable table").forEach((table) => {
     const body = table.tBodies[0];
     const value = (row, column) => {
@@ -177,16 +179,16 @@
   if (find) {
     const finder = find.closest(".finder");
     const rows = [...finder.nextElementSibling.querySelectorAll("tbody tr")];
-    const words = rows.map((row) => row.textContent.toLowerCase());
+    const words = rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" ").toLowerCase());
     const said = finder.querySelector("output");
     const sift = () => {
-      const asked = find.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const asked = find.value.trim().toLowerCase();
       let shown = 0;
       rows.forEach((row, index) => {
-        row.hidden = !asked.every((word) => words[index].includes(word));
+        row.hidden = !words[index].includes(asked);
         if (!row.hidden) shown += 1;
       });
-      said.textContent = asked.length ? `${shown} of ${rows.length}` : "";
+      said.textContent = asked ? `${shown} of ${rows.length}` : "";
     };
     finder.hidden = false;
     find.addEventListener("input", sift);

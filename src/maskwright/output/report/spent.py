@@ -67,11 +67,15 @@ def _folds(rows: Sequence[FoldSpent]) -> Markup:
     columns += [Column("most memory", True)] + ([Column("on the GPU", True)] if gpu else [])
     body = []
     for row in rows:
-        pace = f"{1000 * row.seconds / row.steps:.0f} ms" if row.steps else MISSING
+        pace = MISSING if not row.steps else _pace(row.seconds / row.steps)
         memory = MISSING if row.peak_mb is None else size(row.peak_mb)
         cells = [name(row.member), str(row.fold), duration(row.seconds), pace, memory]
         body.append(cells + ([MISSING if row.peak_gpu_mb is None else size(row.peak_gpu_mb)] if gpu else []))
     return table("Time and memory of each training", columns, body)
+
+
+def _pace(seconds: float) -> Markup:
+    return f"{1000 * seconds:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _weights(rows: Sequence[WeightFacts]) -> Markup:

@@ -36,7 +36,7 @@ def history(run: RunFolder, member: str, fold: int) -> told.Curve:
 def spent(run: RunFolder, members: tuple[str, ...], folds: int) -> seen.SpentFacts:
     """Return what stages and trainings cost, as far as it was measured, and the ledger of first weights."""
     found = [_fold(run, member, fold) for member in members for fold in range(folds)]
-    return seen.SpentFacts(_stages(run.timing), tuple(fold for fold in found if fold is not None), _weights(run.root))
+    return seen.SpentFacts(_stages(run.timing), tuple(fold for fold in found if fold is not None), _weights(run))
 
 
 def _stages(path: Path) -> tuple[seen.StageSpent, ...]:
@@ -66,9 +66,9 @@ def _fold(run: RunFolder, member: str, fold: int) -> seen.FoldSpent | None:
     )
 
 
-def _weights(root: Path) -> tuple[seen.WeightFacts, ...]:
+def _weights(run: RunFolder) -> tuple[seen.WeightFacts, ...]:
     """Read weights.json, the ledger that training keeps; a run from before it has none."""
-    path = root / "weights.json"
+    path = run.weights
     if not path.exists():
         return ()
     rows: Any = read_json(path)
