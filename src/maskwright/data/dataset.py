@@ -18,6 +18,7 @@ from maskwright.data.augment.base import Setting
 from maskwright.data.augment.others import OtherItems
 from maskwright.data.cache.cache import CacheSpec, open_cache
 from maskwright.data.items import Item, read_item
+from maskwright.data.labels.soft import harden, to_floats
 from maskwright.data.pixels.rasters import read_header
 from maskwright.data.places import Places
 from maskwright.data.preprocess import Preprocess, preprocess_for
@@ -49,7 +50,7 @@ class Sample(TypedDict):
     image: Tensor
     """float32 (B bands, h, w), normalised."""
     label: Tensor
-    """int64 (h, w), or (K, h, w) for multilabel; 0 where not valid."""
+    """int64 (h, w), or (K, h, w) for multilabel; float32 (K, h, w) if labels are probabilities; 0 where not valid."""
     valid: Tensor
     """bool (h, w)."""
     index: int
@@ -95,13 +96,24 @@ class TrainSpec:
 class _Items:
     """Items with their pixels made numbers, read through a cache."""
 
-    def __init__(self, source: Source, task: Task, preprocess: Preprocess, max_pixels: int, cache: CacheSpec) -> None:
+    def __init__(
+        self,
+        source: Source,
+        task: Task,
+        preprocess: Preprocess,
+        max_pixels: int,
+        cache: CacheSpec,
+        *,
+        soft: bool = False,
+    ) -> None:
         assert source.labelled, "training and validation need labels"
         self.source, self.task, self.preprocess, self.max_pixels = source, task, preprocess, max_pixels
-        self.cache = open_cache(self._read, source, cache)
+        self.soft = soft
+        # what is kept on disk was settled for plain labels, which validation reads of the same items
+        self.cache = open_cache(self._read, source, replace(cache, folder=None) if soft else cache)
 
     def _read(self, key: str) -> Item:
-        item = read_item(self.source, key, self.task, self.max_pixels)
+        item = read_item(self.source, key, self.task, self.max_pixels, soft=self.soft)
         where = str(self.source.image_path(key))
         return replace(item, image=self.preprocess.number(item.image, item.seen, where), seen=item.valid)
 
@@ -111,11 +123,17 @@ class _Items:
         assert item.label is not None, key
         return Layers(item.image, item.label, item.valid)
 
+    def plain(self, layers: Layers) -> Layers:
+        """Return layers whose label is a plain one."""
+        return layers._replace(label=harden(layers.label, self.task)) if self.soft else layers
+
     def sample(self, layers: Layers, index: int) -> Sample:
         """Normalise what was cut, and turn it into tensors."""
         return Sample(
             image=torch.from_numpy(self.preprocess.normalise(layers.image)),
-            label=torch.from_numpy(layers.label.astype(np.int64, order="C")),
+            label=torch.from_numpy(
+                to_floats(layers.label, self.task) if self.soft else layers.label.astype(np.int64, order="C")
+            ),
             valid=torch.from_numpy(layers.valid.copy(order="C")),
             index=index,
         )
@@ -123,6 +141,8 @@ class _Items:
 
 class TrainSet(Dataset[Sample]):
     """Augmented random windows, indexed by (epoch, index) tickets: the same ticket, the same sample, anywhere.
+
+    Labels are probabilities if the source has some.
 
     Where items are drawn by their errors, the sample depends on what `lots` has learnt too.
 
@@ -132,8 +152,9 @@ class TrainSet(Dataset[Sample]):
 
     def __init__(self, spec: TrainSpec) -> None:
         self.spec = spec
-        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache)
-        setting = Setting(spec.task, len(spec.preprocess.bands), spec.pixels)
+        soft = spec.source.soft
+        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache, soft=soft)
+        setting = Setting(spec.task, len(spec.preprocess.bands), spec.pixels, soft)
         self._augmenter = augment.build(spec.augment, setting=setting)
         self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
         self._places = Places(self.lots.sampling, spec.classes)
@@ -154,7 +175,8 @@ class TrainSet(Dataset[Sample]):
         layers = self._items.layers(key)
         seed = sample_seed(spec.seed, epoch, index)
         size = spec.crop_shape or layers.shape
-        window = self._places.window(key, layers, aim, seed, self._augmenter.source_shape(size, seed))
+        looked = self._items.plain(layers) if self._places.looks else layers
+        window = self._places.window(key, looked, aim, seed, self._augmenter.source_shape(size, seed))
         result = self._augmenter(*cut(layers, window), seed, size, self._others)
         return self._items.sample(Layers(*result), drawn)
 

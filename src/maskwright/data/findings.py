@@ -131,6 +131,7 @@ KINDS: dict[str, Kind] = {
     "unreadable_image": Kind("fault", "an image cannot be read"),
     "unreadable_label": Kind("fault", "a label cannot be read"),
     "jpeg_mask": Kind("fault", "a mask saved as JPEG, whose values are blurred"),
+    "no_probabilities": Kind("fault", "a mask of probabilities that holds something else"),
     "colour_mask": Kind("fault", "a mask with several channels"),
     "fraction_mask": Kind("fault", "a mask of fractions"),
     "size_mismatch": Kind("fault", "image and label differ in size"),

@@ -24,7 +24,8 @@ class Item:
     image: Pixels
     """(H, W, B) in the file's dtype, 0 where the image itself is not valid."""
     label: Label | None
-    """uint8 (H, W), or (K, H, W) for multilabel; 0 where not valid; None if the source is unlabelled."""
+    """uint8 (H, W), or (K, H, W) for multilabel and for probabilities; 0 where not valid; None if the source is
+    unlabelled."""
     valid: Valid
     """(H, W); False where alpha, nodata or the label say that a pixel does not count."""
     seen: Valid
@@ -44,7 +45,7 @@ class Item:
         return sum(arrays.values())
 
 
-def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
+def read_item(source: Source, key: str, task: Task, max_pixels: int, *, soft: bool = False) -> Item:
     """Decode the image and the label of an item at native size.
 
     Args:
@@ -52,6 +53,7 @@ def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
         key: one of the source's keys.
         task: gives classes, values and ignore.
         max_pixels: larger images are refused before decoding.
+        soft: the label as probabilities, uint8 (K, H, W), 255 being 1.
 
     Raises:
         InputError: image or label cannot be read, or do not fit each other.
@@ -60,7 +62,8 @@ def read_item(source: Source, key: str, task: Task, max_pixels: int) -> Item:
     if not source.labelled:
         return _item(key, image, None, seen, seen)
     shape = (image.shape[0], image.shape[1])
-    return combine(key, image, seen, *source.read_label(key, shape, task))
+    read = source.read_soft if soft else source.read_label
+    return combine(key, image, seen, *read(key, shape, task))
 
 
 def combine(key: str, image: Pixels, seen: Valid, label: Label, known: Valid) -> Item:

@@ -35,6 +35,11 @@ class Places:
         self._known: OrderedDict[tuple[str, int], NDArray[np.int32]] = OrderedDict()
         self._held = 0
 
+    @property
+    def looks(self) -> bool:
+        """Whether labels are looked at."""
+        return self.sampling.windows in ("balanced", "objects") or self.sampling.max_class_share is not None
+
     def window(self, key: str, layers: Layers, aim: int, seed: int, size: Shape) -> Window:
         """Return a window of an item.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -145,22 +145,49 @@ def pad(image: Tensor, stride: int, minimum: int) -> Tensor:
     return functional.pad(image, (0, right, 0, below), mode=mode)
 
 
-def adapt_bands(weight: Tensor, bands: int) -> Tensor:
+def adapt_bands(weight: Tensor, bands: int, how: str = "repeat") -> Tensor:
     """Make a first convolution take another number of bands.
 
-    Bands are repeated in turn and scaled so that an image of equal bands gives the same response
-    (the way of timm and SMP).
+    With share and mean an image of equal bands gives the response it gave before; with repeat too, where bands
+    are a multiple of the old ones or the old ones are alike; with zero an image whose further bands are 0 does.
 
     Args:
         weight: (out, in, h, w).
         bands: wanted `in`.
+        how: a name from STEMS.
 
     Returns:
         (out, bands, h, w).
     """
+    return STEMS[how](weight, bands)
+
+
+def _repeated(weight: Tensor, bands: int) -> Tensor:
+    """Repeat bands in turn, all scaled alike (the way of timm and SMP)."""
     old = weight.shape[1]
-    repeated = weight.repeat(1, -(-bands // old), 1, 1)[:, :bands]
-    return repeated * (old / bands)
+    return weight.repeat(1, -(-bands // old), 1, 1)[:, :bands] * (old / bands)
+
+
+def _shared(weight: Tensor, bands: int) -> Tensor:
+    """Repeat bands in turn, each divided by how often it occurs; or add up those that fall on one."""
+    old = weight.shape[1]
+    if bands >= old:
+        times = torch.tensor([len(range(band % old, bands, old)) for band in range(bands)], device=weight.device)
+        return weight.repeat(1, -(-bands // old), 1, 1)[:, :bands] / times[:, None, None].to(weight.dtype)
+    return torch.stack([weight[:, band::bands].sum(1) for band in range(bands)], 1)
+
+
+def _mean(weight: Tensor, bands: int) -> Tensor:
+    """Give each band the mean of the old ones (SEEDS 002.3), scaled to the old sum."""
+    return weight.mean(1, keepdim=True).expand(-1, bands, -1, -1) * (weight.shape[1] / bands)
+
+
+def _zeros(weight: Tensor, bands: int) -> Tensor:
+    """Keep the first bands as they are; further ones begin at 0."""
+    result = weight.new_zeros(weight.shape[0], bands, *weight.shape[2:])
+    kept = min(bands, weight.shape[1])
+    result[:, :kept] = weight[:, :kept]
+    return result
 
 
 def freeze_unused(model: SegModel, bands: int) -> list[str]:
@@ -223,3 +250,12 @@ def needs_two(model: SegModel, bands: int, crop: tuple[int, int] | None) -> bool
 def _put_back(model: nn.Module, buffers: Mapping[str, Tensor]) -> None:
     for name, buffer in model.named_buffers():
         buffer.copy_(buffers[name])
+
+
+STEMS: Mapping[str, Callable[[Tensor, int], Tensor]] = {
+    "mean": _mean,
+    "repeat": _repeated,
+    "share": _shared,
+    "zero": _zeros,
+}
+"""Name in `model.stem` -> from a first layer's weight to that for another number of bands; random keeps the new."""

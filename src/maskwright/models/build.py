@@ -14,13 +14,17 @@ from maskwright.core.recipe.heads import Heads
 from maskwright.core.recipe.members import Model
 from maskwright.models import hub, taps
 from maskwright.models.adapt import SegModel
-from maskwright.models.initial import load_into
+from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
 
 __all__ = ["ARCHITECTURES", "Architecture", "SegModel", "build_model", "check"]
 
 PICKLED = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 """Endings of checkpoints that would run code when opened."""
+
+
+TAG_BANDS = 3
+"""Bands that weights by a tag were trained on."""
 
 
 class Architecture(Protocol):
@@ -55,6 +59,12 @@ def check(block: Model, where: str) -> None:
             f"pickled checkpoint '{block.tag}' can run code when it is opened",
             where=f"{where}.weights",
             fix="convert it to .safetensors where you trust it",
+        )
+    if block.stem != "repeat" and block.weights is None:
+        raise InputError(
+            f"'{block.stem}' says how pretrained weights meet other bands, and there are none",
+            where=f"{where}.stem",
+            fix="set weights, or leave stem out",
         )
     ARCHITECTURES[block.architecture].check(block, where)
     if block.aux.given:
@@ -100,11 +110,16 @@ def build_model(
         InputError: as `check`, and when weights are missing, damaged or do not fit.
     """
     check(block, where)
-    model = _with_heads(block, bands, planes, where, pretrained=block.tag is not None)
+    apart = block.tag is not None and block.stem != "repeat" and bands != TAG_BANDS
+    model = _with_heads(block, bands, planes, where, pretrained=block.tag is not None and not apart)
+    if apart:  # the libraries themselves know one way of other bands alone
+        bare = block.model_copy(update={"aux": Heads()})
+        donor = ARCHITECTURES[block.architecture].build(bare, TAG_BANDS, planes, where, pretrained=True)
+        take_encoder(model, donor, bands, block.stem)
     if block.local_file is not None:
-        load_into(model, (recipe_dir or Path()) / block.local_file, bands)
+        load_into(model, (recipe_dir or Path()) / block.local_file, bands, block.stem)
     elif block.first is not None and block.first.hub is not None:
-        load_into(model, hub.fetch(block.first, where), bands)
+        load_into(model, hub.fetch(block.first, where), bands, block.stem)
     return model
 
 

@@ -14,7 +14,7 @@ from maskwright.models.adapt import SegModel, adapt_bands
 from maskwright.models.tensors import read_foreign
 
 
-def load_into(model: SegModel, path: Path, bands: int) -> None:
+def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> None:
     """Fill a model, or its encoder alone, from a safetensors file.
 
     Names are compared without the prefixes that maskwright, SMP and timm put before them. A file
@@ -26,6 +26,7 @@ def load_into(model: SegModel, path: Path, bands: int) -> None:
         model: to be filled in place.
         path: a .safetensors file.
         bands: C of the model's input.
+        stem: how the first layer meets another number of bands: random, or a name from adapt.STEMS.
 
     Raises:
         InputError: the file is damaged, or a tensor is missing or has another shape; the model is
@@ -46,7 +47,8 @@ def load_into(model: SegModel, path: Path, bands: int) -> None:
         elif found.shape == tensor.shape:
             filled[name] = found
         elif _only_bands_differ(found, tensor, bands):
-            filled[name] = adapt_bands(found.float(), bands)
+            if stem != "random":
+                filled[name] = adapt_bands(found.float(), bands, stem)
         else:
             faults.append(f"{name} is {tuple(found.shape)} in the file and {tuple(tensor.shape)} in the model")
     if faults:
@@ -59,6 +61,24 @@ def load_into(model: SegModel, path: Path, bands: int) -> None:
             found = given.get(f"auxiliary.{name}")
             if whole and found is not None and found.shape == tensor.shape:
                 tensor.copy_(found)
+
+
+@torch.no_grad()
+def take_encoder(model: SegModel, donor: SegModel, bands: int, stem: str) -> None:
+    """Fill a model's encoder from that of a model of the same kind for another number of bands.
+
+    Args:
+        model: to be filled in place.
+        donor: with pretrained weights.
+        bands: C of the model's input.
+        stem: as in load_into.
+    """
+    given = donor.encoder.state_dict()
+    for name, tensor in model.encoder.state_dict().items():
+        if not _only_bands_differ(given[name], tensor, bands):
+            tensor.copy_(given[name])
+        elif stem != "random":
+            tensor.copy_(adapt_bands(given[name], bands, stem))
 
 
 def _mismatch(path: Path, faults: list[str], needed: Mapping[str, Tensor], whole: bool) -> InputError:

@@ -86,7 +86,7 @@ def plan(kind: Smp, block: Model, where: str) -> Plan:
     Raises:
         InputError: the architecture cannot be built on the encoder.
     """
-    bare = block.model_copy(update={"weights": None, "aux": Heads()}).model_dump_json()
+    bare = block.model_copy(update={"weights": None, "stem": "repeat", "aux": Heads()}).model_dump_json()
     found = _plan(kind, bare)
     if isinstance(found, Plan):
         return found

@@ -52,7 +52,7 @@ def load_model(path: Path) -> tuple[SegModel, dict[str, Any]]:
         InputError: the file is absent or damaged, or the network cannot be built here.
     """
     state, facts = read_weights(path)
-    block = Model.model_validate({**facts["model"], "weights": None})
+    block = Model.model_validate({**facts["model"], "weights": None, "stem": "repeat"})
     model = build_model(block, int(facts["bands"]), int(facts["planes"]), where=str(path))
     try:
         model.load_state_dict(state)

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
+from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
 from maskwright.data.audit.fingerprint import ItemRecord
 from maskwright.data.items import Item, read_item
+from maskwright.data.labels.soft import ONE, harden
 from maskwright.data.places import drawn_classes
 from maskwright.data.preprocess import Preprocess
 from maskwright.data.sampling import Lots, sample_seed
@@ -110,11 +112,18 @@ def _strip(session: Session, item: Item, samples: list[Any], preprocess: Preproc
     limits = _limits(shown, item.valid)
     versions = []
     for sample in samples:
-        image, label = sample["image"].numpy(), sample["label"].numpy().astype(np.uint8)
+        image, label = sample["image"].numpy(), _plain(sample["label"].numpy(), task)
         versions.append(
             shrink(seen_picture(_shown(image, preprocess, limits), label, sample["valid"].numpy(), task), SIDE)
         )
     return Strip(item.key, base if over is None else over, tuple(versions))
+
+
+def _plain(label: NDArray[Any], task: Task) -> NDArray[np.uint8]:
+    """Return a sample's label as uint8, of probabilities the likeliest one."""
+    if label.dtype == np.float32:
+        return harden((label * ONE).round().astype(np.uint8), task)
+    return label.astype(np.uint8)
 
 
 def _limits(image: NDArray[Any], valid: NDArray[np.bool_]) -> tuple[float, float]:

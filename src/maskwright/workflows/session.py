@@ -14,6 +14,7 @@ from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
 from maskwright.core.version import __version__
@@ -282,6 +283,7 @@ def check_names(recipe: Recipe, path: Path) -> None:
     from maskwright.training import optim, schedule
     from maskwright.training.losses import table as losses
 
+    soft = is_soft(recipe.data.train)
     for name, member in recipe.members.items():
         where = f"{path}:members.{name}"
         models.check(member.model, f"{where}.model")
@@ -290,7 +292,7 @@ def check_names(recipe: Recipe, path: Path) -> None:
         schedule.check(member.schedule, f"{where}.schedule")
         places.check(member.sampling, recipe.task, f"{where}.sampling")
         bands = len(recipe.data.bands) if recipe.data.bands else None
-        table.check(member.augment, f"{where}.augment", base.Setting(recipe.task, bands))
+        table.check(member.augment, f"{where}.augment", base.Setting(recipe.task, bands, soft=soft))
 
 
 def weights_ledger(recipe: Recipe, recipe_dir: Path, where: str) -> tuple[Entry, ...]:

@@ -63,6 +63,10 @@ class Model(Block):
     tag that SMP knows, such as imagenet; or a block that also says whose they are and under what licence."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further constructor arguments of the architecture, passed as they are."""
+    stem: Literal["repeat", "share", "mean", "zero", "random"] = "repeat"
+    """How the first layer of pretrained weights meets another number of bands. repeat: bands in turn, all scaled by
+    old / new, as timm and SMP; share: bands in turn, each copy with its share (fewer: folded), so that sums stay exact;
+    mean: every band the mean, scaled so; zero: the first bands as they were, further ones 0; random: learned anew."""
     aux: Heads = Heads()
     """Heads that learn beside the main one, in training alone, e.g. {fcn: 0.4, classify: {}}."""
 

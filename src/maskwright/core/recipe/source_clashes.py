@@ -74,7 +74,11 @@ def _of_part(where: str, source: PlainSource, task: Task) -> list[str]:
     if isinstance(source, CocoSource | PolygonsSource):
         return vector_clashes(where, source, task)
     found = _of_table(where, source, task) if isinstance(source, TableSource) else []
-    if isinstance(source, FolderSource) and source.layout is not None and source.encoding != "planes":
+    if (
+        isinstance(source, FolderSource)
+        and source.layout is not None
+        and (source.encoding != "planes" and not (source.encoding == "soft" and task.kind != "binary"))
+    ):
         found.append(f"{where}.layout: {source.layout} is for encoding: planes, this one is {source.encoding}")
     return found + _ENCODINGS[source.encoding](where, source, task) + _unused(where, source)
 
@@ -187,5 +191,26 @@ def _of_instances(where: str, source: MaskBlock, task: Task) -> list[str]:
     return [] if fits else [f"{where}.target: {source.target} needs {needs}; the task is {got}"]
 
 
-_ENCODINGS = {"index": _of_index, "rgb": _of_colours, "instances": _of_instances, "planes": _of_planes}
+def _of_soft(where: str, source: MaskBlock, task: Task) -> list[str]:
+    del task
+    found = []
+    if not isinstance(source, FolderSource):
+        found.append(f"{where}.encoding: soft is for format: folder; put the masks into one folder")
+    if source.values is not None:
+        found.append(f"{where}.values: not for encoding: soft; the mask is the probability, 255 or 65535 being 1")
+    return found
+
+
+def is_soft(source: Source) -> bool:
+    """Say whether labels (of a part) are probabilities."""
+    return any(isinstance(part, MaskBlock) and part.encoding == "soft" for _, part in parts_of("", source))
+
+
+_ENCODINGS = {
+    "index": _of_index,
+    "rgb": _of_colours,
+    "instances": _of_instances,
+    "planes": _of_planes,
+    "soft": _of_soft,
+}
 """Encoding -> what may not fit the task."""

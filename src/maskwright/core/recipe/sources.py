@@ -49,9 +49,11 @@ class SourceBlock(Block):
 class MaskBlock(SourceBlock):
     """What raster masks hold, whichever way they are joined to their images."""
 
-    encoding: Literal["index", "rgb", "instances", "planes"] = "index"
+    encoding: Literal["index", "rgb", "instances", "planes", "soft"] = "index"
     """index: a value (or palette index) for each class; rgb: a colour for each class; instances: 0 for background
-    and a number for each object, 8 to 32 bits; planes: a mask of its own for each class of a multilabel task."""
+    and a number for each object, 8 to 32 bits; planes: a mask of its own for each class of a multilabel task; soft:
+    masks of probabilities, 255 or (16 bits) 65535 being 1, one for each class as in planes, for a binary task the
+    foreground's alone."""
     values: ValueMap | None = None
     """Raw mask value -> class id or ignore, e.g. {0: 0, 255: 1}; None: raw values are class ids, and in planes 0 is
     absent, 1 and 255 are present."""
@@ -95,8 +97,8 @@ class FolderSource(MaskBlock):
     key: Literal["path", "name"] = "path"
     """path: the path below the folder; name: the file name alone, whatever folder it is in."""
     layout: Literal["key/class", "class/key"] | None = None
-    """For planes: <key>/<class>.png, as output format masks writes it, or <class>/<key>.png; None: guessed, and
-    printed."""
+    """For planes and soft: <key>/<class>.png, as output format masks writes it, or <class>/<key>.png; None:
+    guessed, and printed."""
 
     @property
     def labelled(self) -> bool:

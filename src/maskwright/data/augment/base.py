@@ -54,6 +54,8 @@ class Setting:
     """Bands of the images it will get."""
     pixels: tuple[int, ...] | None = None
     """Pixels of each value of the task (each plane, for multilabel) in the training set."""
+    soft: bool = False
+    """Whether labels are planes of probabilities."""
 
 
 class Step(Block, ABC):
@@ -74,6 +76,16 @@ class Step(Block, ABC):
         """
         del setting
         return self
+
+
+def refuse_soft(setting: Setting, what: str, instead: str) -> None:
+    """Refuse a step that labels of probabilities do not suit.
+
+    Raises:
+        ValueError: what it does with labels, and what to do.
+    """
+    if setting.soft:
+        raise ValueError(f"{what}, but labels are probabilities (encoding: soft); {instead}")
 
 
 class Others(Protocol):

@@ -24,6 +24,7 @@ from maskwright.data.augment.base import (
     foreground,
     like,
     normal,
+    refuse_soft,
 )
 from maskwright.data.pixels.header import Pixels, Valid
 from maskwright.data.sources.base import Label
@@ -44,6 +45,8 @@ class Erase(Step):
 
     def fit(self, setting: Setting) -> Step:
         """Turn the name of a class into its id."""
+        if self.mask_fill not in ("keep", "ignore"):
+            refuse_soft(setting, f"mask_fill writes class {self.mask_fill} into labels", "use mask_fill: ignore")
         return self.model_copy(update={"mask_fill": fill_id(self.mask_fill, setting.task)})
 
     def erased(self, layers: Layers, region: Valid, rng: Rng) -> Layers:
@@ -162,6 +165,7 @@ class MaskDropout(Erase):
         """Turn the names of classes into ids."""
         if self.mask_fill == "keep":
             raise ValueError("an erased object cannot keep its label; set mask_fill: ignore, or a class")
+        refuse_soft(setting, "mask_dropout looks for objects in labels", "use coarse_dropout")
         task = setting.task
         wanted = self.classes or (foreground(task) if task else ())
         filled = super().fit(setting)

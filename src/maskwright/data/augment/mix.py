@@ -20,6 +20,7 @@ from maskwright.data.augment.base import (
     Step,
     class_ids,
     foreground,
+    refuse_soft,
 )
 from maskwright.data.augment.erase import pieces, present, where_is
 from maskwright.data.pixels.header import Pixels, Valid
@@ -87,6 +88,7 @@ class CopyPaste(Mix):
 
     def fit(self, setting: Setting) -> Step:
         """Turn the names of classes into ids, or find the rarer half of them."""
+        refuse_soft(setting, "copy_paste looks for objects in labels", "use mosaic or cutmix")
         task = setting.task
         if self.classes or task is None:
             return self.model_copy(update={"classes": class_ids(self.classes, task)})

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
+from maskwright.data.labels.soft import soften
 
 Label = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
@@ -47,6 +48,25 @@ class Source(Protocol):
     def weight(self, key: str) -> float:
         """Return how often an item is drawn in training, relative to others."""
 
+    @property
+    def soft(self) -> bool:
+        """Whether labels (of some items) are probabilities."""
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item as probabilities; plain labels become certain ones.
+
+        Args:
+            key: one of `keys`; the source must be labelled.
+            shape: (H, W) of the item's image in pixels.
+            task: gives classes, values and ignore.
+
+        Returns:
+            uint8 (K, H, W), 255 being probability 1, 0 where not valid; valid bool (H, W).
+
+        Raises:
+            InputError: as read_label.
+        """
+
     def scored(self, key: str) -> bool:
         """Whether an item may be held out and scored; False for items that only ever train."""
 
@@ -69,8 +89,34 @@ class Source(Protocol):
         """
 
 
+class Labels(Protocol):
+    """What gives plain labels."""
+
+    def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """See Source."""
+
+
+def certain(source: Labels, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+    """Read a plain label as probabilities; see Source.read_soft."""
+    label, valid = source.read_label(key, shape, task)
+    planes = soften(label, task)
+    if not valid.all():
+        planes[:, ~valid] = 0
+    return planes, valid
+
+
 class Defaults:
-    """What most sources answer: nothing else is known, all items weigh alike, and all are scored."""
+    """What most sources answer: nothing else is known, all items weigh alike, all are scored, labels are plain."""
+
+    @property
+    def soft(self) -> bool:
+        """Whether labels are probabilities."""
+        return False
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item as probabilities: certain ones."""
+        assert hasattr(self, "read_label"), "a source without labels was asked for one"
+        return certain(self, key, shape, task)
 
     def label_path(self, key: str) -> Path | None:
         """Return the file an item's label comes from; None if it has none."""
@@ -152,6 +198,15 @@ class Limited:
     def palette(self, key: str) -> bytes | None:
         """Return the palette of an item's mask where its indices are class ids."""
         return self.whole.palette(key)
+
+    @property
+    def soft(self) -> bool:
+        """Whether labels are probabilities."""
+        return self.whole.soft
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item as probabilities, as the whole source does."""
+        return self.whole.read_soft(key, shape, task)
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item, as the whole source does."""

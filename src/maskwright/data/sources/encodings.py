@@ -16,6 +16,7 @@ from maskwright.core.recipe.source_clashes import colours_of
 from maskwright.core.recipe.sources import MaskBlock
 from maskwright.data.labels.instances import levels, touching
 from maskwright.data.labels.palettes import Rgb, classify
+from maskwright.data.labels.soft import Planes, known, to_bytes
 from maskwright.data.pixels.rasters import read_colours, read_mask_and_nodata
 from maskwright.data.sources.base import Label, Valid
 
@@ -61,6 +62,29 @@ def read_planes(paths: Mapping[int, Path], shape: Shape, task: Task, block: Mask
     if not valid.all():
         label[:, ~valid] = 0
     return label, valid
+
+
+def read_soft(paths: Mapping[int, Path], shape: Shape, task: Task) -> tuple[Planes, Valid]:
+    """Read the probabilities of one item; a plane without a mask is 0 everywhere.
+
+    Args:
+        paths: plane -> mask; the one of a binary task is plane 0.
+        shape: (H, W) of the image in pixels.
+        task: what is predicted.
+
+    Returns:
+        uint8 (K, H, W), 255 being probability 1, 0 where not valid; valid bool (H, W).
+    """
+    planes, valid = np.zeros((task.planes, *shape), np.uint8), np.ones(shape, bool)
+    for plane, path in paths.items():
+        raw, nodata = read_mask_and_nodata(path, shape[0] * shape[1], shape)
+        planes[plane] = to_bytes(raw, path)
+        if nodata not in (None, 0):
+            valid &= raw != nodata
+    valid &= known(planes, task, next(iter(paths.values()), Path()))
+    if not valid.all():
+        planes[:, ~valid] = 0
+    return planes, valid
 
 
 def _index(path: Path, shape: Shape, task: Task, block: MaskBlock) -> tuple[Label, Valid]:

@@ -14,10 +14,11 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
 from maskwright.data.findings import Finding
+from maskwright.data.labels.soft import harden
 from maskwright.data.pixels.rasters import SUFFIXES, read_palette
 from maskwright.data.sources import planes
 from maskwright.data.sources.base import Defaults, Label, Source, Valid
-from maskwright.data.sources.encodings import read_encoded
+from maskwright.data.sources.encodings import read_encoded, read_soft
 from maskwright.data.sources.listing import Listing, Naming, likes, list_images, stored_name
 
 HINTS = 100
@@ -49,10 +50,25 @@ class Folder(Defaults):
         path = self.masks.get(key)
         return read_palette(path) if path is not None and self.block.encoding == "index" else None
 
+    @property
+    def soft(self) -> bool:
+        """Whether labels are probabilities."""
+        return self.block.encoding == "soft"
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the probabilities of an item; see Source."""
+        if not self.soft:
+            return super().read_soft(key, shape, task)
+        path = self.masks.get(key)
+        return read_soft({} if path is None else {0: path}, shape, task)
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the mask of an item; see Source."""
         assert self.labelled, "an unlabelled source was asked for a label"
         path = self.masks.get(key)
+        if self.soft:
+            probabilities, valid = self.read_soft(key, shape, task)
+            return harden(probabilities, task), valid
         if path is None:
             return np.zeros(shape, np.uint8), np.ones(shape, bool)
         return read_encoded(path, shape, task, self.block)
@@ -77,9 +93,9 @@ def join(block: FolderSource, root: Path, task: Task) -> tuple[Source, list[Find
         images = list_images(image_folder, root, _naming(block, "image"))
         return _folder(block, images, Listing()), images.faults + _refuse_none(images, image_folder)
     mask_folder = root / block.masks
-    images, masks = _list_both(block, image_folder, mask_folder, root)
+    images, masks = _list_both(block, image_folder, mask_folder, root, apart=_by_class(block, task))
     faults = images.faults + masks.faults + _refuse_none(images, image_folder)
-    if block.encoding == "planes":
+    if _by_class(block, task):
         source, found = planes.join_planes(block, task, images, masks, mask_folder)
         return source, faults + found
     _take_stored_names(images.paths, masks.paths)
@@ -93,6 +109,11 @@ def join(block: FolderSource, root: Path, task: Task) -> tuple[Source, list[Find
     if missing and block.missing_mask == "background":
         images.notes.append(f"{len(missing)} of {len(images.paths)} images have no mask and count as background")
     return _folder(block, images, masks), faults
+
+
+def _by_class(block: FolderSource, task: Task) -> bool:
+    """Say whether there is a mask for each class."""
+    return block.encoding == "planes" or (block.encoding == "soft" and task.kind != "binary")
 
 
 def _alone(block: FolderSource, images: Listing, masks: Listing, folders: tuple[Path, Path]) -> list[Finding]:
@@ -133,19 +154,19 @@ def _folder(block: FolderSource, images: Listing, masks: Listing) -> Folder:
     )
 
 
-def _naming(block: FolderSource, which: str) -> Naming:
+def _naming(block: FolderSource, which: str, *, apart: bool = False) -> Naming:
     name_only = block.key == "name"
     if which == "image":
         return Naming(block.image_suffix, block.image_prefix, block.image_folder.strip("/"), name_only)
     # the class of a plane is a folder, which a lone name would lose
-    alone = name_only and block.encoding != "planes"
+    alone = name_only and not apart
     return Naming(block.mask_suffix, block.mask_prefix, block.mask_folder.strip("/"), alone)
 
 
-def _list_both(block: FolderSource, images: Path, masks: Path, root: Path) -> tuple[Listing, Listing]:
-    """List images and masks, which may share a folder or lie one below the other."""
+def _list_both(block: FolderSource, images: Path, masks: Path, root: Path, *, apart: bool) -> tuple[Listing, Listing]:
+    """List images and masks (`apart`: one for each class), which may share a folder or lie one below the other."""
     together = images.is_dir() and masks.is_dir() and images.resolve() == masks.resolve()
-    pictures, labels = _naming(block, "image"), _naming(block, "mask")
+    pictures, labels = _naming(block, "image"), _naming(block, "mask", apart=apart)
     if together and pictures == labels:
         raise InputError(
             "images and masks are in one folder and nothing tells them apart",

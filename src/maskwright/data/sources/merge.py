@@ -64,6 +64,16 @@ class Merged:
         part, inner = self._part(key)
         return part.palette(inner)
 
+    @property
+    def soft(self) -> bool:
+        """Whether labels of some part are probabilities."""
+        return any(part.soft for part in self.parts.values())
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the label of an item as probabilities, as its part does."""
+        part, inner = self._part(key)
+        return part.read_soft(inner, shape, task)
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item as its part does."""
         part, inner = self._part(key)
