@@ -28,6 +28,7 @@ def with_soft_part(plain, root):
     return plain
 
 
+@pytest.mark.slow
 def test_a_member_with_heads_learned_weights_and_a_teacher_runs_the_whole_way(cli, tmp_path, folder_set, write_recipe):
     plain = with_soft_part(folder_set, tmp_path / "set")
     member = plain["members"]["a"]
@@ -52,7 +53,7 @@ def test_a_member_with_heads_learned_weights_and_a_teacher_runs_the_whole_way(cl
     [
         (
             {"model": {"aux": {"deep": {}}, "architecture": "segformer"}},
-            "members.a.model.aux.deep: the decoder of this",
+            "members.a.model.aux.deep: the decoder of",
         ),
         ({"model": {"aux": {"fnc": 0.4}}}, "unknown key 'fnc' (did you mean 'fcn'?); use one of: classify, deep, fcn"),
         ({"model": {"aux": {"fcn": {"loss": {"cross_entropy": 1}}}}}, "members.a.model.aux.fcn.loss.cross_entropy: "),

@@ -91,5 +91,6 @@ def test_a_stem_without_pretrained_weights_is_refused():
     with pytest.raises(InputError) as caught:
         build_model(Model(stem="mean"), 4, 1, where="m")
     assert str(caught.value) == (
-        "m.stem: 'mean' says how pretrained weights meet other bands, and there are none; set weights, or leave stem out"
+        "m.stem: 'mean' says how pretrained weights meet other bands, and there are none; set weights, or leave stem "
+        "out"
     )
