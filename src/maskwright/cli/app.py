@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import inspect, look, run, score
+from maskwright.cli.commands import inspect, look, queue, run, score
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": run.export,
     "report": run.report,
     "demo": run.demo,
+    "queue": queue.queue,
     "init": inspect.init,
     "score": score.score,
     "recipes": look.recipes,

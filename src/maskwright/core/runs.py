@@ -143,7 +143,7 @@ class RunFolder:
         except OSError as error:
             raise from_os_error(error, self.root) from error
         try:
-            _take(handle, path)
+            take(handle, path)
             sweep_partials(self.root)
             yield
         finally:
@@ -161,13 +161,22 @@ def _unmake(lock: Path, made: list[Path]) -> None:
             folder.rmdir()
 
 
-def _take(handle: int, path: Path) -> None:
+def take(handle: int, path: Path, fix: str = "wait for it, or choose another --out") -> None:
+    """Take the lock of an open lock file and write into it who we are.
+
+    Args:
+        handle: the open file.
+        path: its name; messages name its folder.
+        fix: what the user can do if another process has it.
+
+    Raises:
+        LockedError: another live process has it; names pid and host.
+        StorageError: the disk knows no locks.
+    """
     try:
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
-        raise LockedError(
-            f"in use by {_owner(path)}", where=path.parent, fix="wait for it, or choose another --out"
-        ) from None
+        raise LockedError(f"in use by {_owner(path)}", where=path.parent, fix=fix) from None
     except OSError as error:
         raise StorageError(f"cannot lock ({error.strerror})", where=path, fix="use a local disk") from error
     os.ftruncate(handle, 0)
