@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import inspect, look, queue, run, score
+from maskwright.cli.commands import inspect, look, queue, run, score, view
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -32,6 +32,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "decide": run.decide,
     "export": run.export,
     "report": run.report,
+    "export-view": view.export_view,
     "demo": run.demo,
     "queue": queue.queue,
     "init": inspect.init,

@@ -18,7 +18,7 @@ from maskwright.core.runs import Split
 from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
 from maskwright.data.sources.base import Source
-from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
+from maskwright.ensembling.blend import Decision, Floats, answer, blend, read_decision, write_decision
 from maskwright.ensembling.decide import decide as choose
 from maskwright.ensembling.decide import undecided
 from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
@@ -142,11 +142,22 @@ def targets(session: Session) -> tuple[Target, ...]:
 
 def label_of(session: Session, decision: Decision, target: Target) -> Label:
     """Return the final answer of an item at native size: uint8 (H, W), or (K, H, W) for multilabel."""
+    return answer_of(session, decision, target)[0]
+
+
+def answer_of(session: Session, decision: Decision, target: Target) -> tuple[Label, Floats]:
+    """Return the final answer of an item, and the blended probabilities it was made from, float32 (K, H, W)."""
     stores = stores_of(session, target.split)
     needed = {name: stores[name].read(target.key) for name in decision.needed}
-    label = answer(blend(needed, decision), decision, session.recipe.task)
+    probability = blend(needed, decision)
+    label = answer(probability, decision, session.recipe.task)
     valid = stores[decision.needed[0]].valid(target.key)
-    return label if valid.all() else label * valid.astype(np.uint8)
+    return (label if valid.all() else label * valid.astype(np.uint8)), probability
+
+
+def need_decision(session: Session) -> None:
+    """Refuse to go on before a decision is made from the recipe as it is now."""
+    _need(session, ["decide"], "decide")
 
 
 def export_inputs(session: Session) -> dict[str, Any]:
