@@ -48,6 +48,13 @@ def test_every_link_between_pages_leads_somewhere(pages: list[Path], root: Path)
     assert dead == []
 
 
+def test_every_verb_shows_an_example_of_itself() -> None:
+    runner = CliRunner()
+    for verb in VERBS:
+        shown = " ".join(runner.invoke(app, [verb, "--help"]).output.split())
+        assert f"Example: maskwright {verb}" in shown, verb
+
+
 def test_every_make_target_that_is_named_exists(pages: list[Path], root: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (root / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     named = {
@@ -68,7 +75,7 @@ def test_every_command_in_the_pages_is_one_that_the_program_has(pages: list[Path
         typed = [line for body in fences(page, "sh") for line in LINE.findall(body)]
         for text in [*typed, *COMMAND.findall(page.read_text(encoding="utf-8"))]:
             verb, *words = text.split("#")[0].split() or [""]
-            if not re.fullmatch(r"[a-z]+", verb):
+            if not re.fullmatch(r"[a-z][a-z-]*", verb):
                 continue
             flags = {word.partition("=")[0] for word in words if word.startswith("--")}
             if verb not in known or not flags <= known[verb]:
