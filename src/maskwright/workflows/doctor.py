@@ -77,7 +77,8 @@ def _devices() -> list[tuple[str, str]]:
             facts = torch.cuda.get_device_properties(index)
             ability = f"compute capability {facts.major}.{facts.minor}"
             rows.append((f"cuda:{index}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, {ability}"))
-        rows.append(("cuda, cudnn of torch", f"{torch.version.cuda}, {torch.backends.cudnn.version()}"))
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+        rows.append(("cuda, cudnn of torch", f"{torch.version.cuda}, {cudnn}"))
     else:
         rows.append(("cuda", "none; training runs on the CPU"))
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
