@@ -1,6 +1,10 @@
 """Views for other tools: what COCO's own tools and plain readers find in them is what was put in."""
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +23,17 @@ from maskwright.output.views.fiftyone import FiftyOneView
 from maskwright.output.views.item import ViewItem, bring, place, shown_classes, word
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+OPEN = """
+import json, sys
+import fiftyone as fo
+found = fo.Dataset.from_dir(dataset_dir=sys.argv[1], dataset_type=fo.types.FiftyOneDataset)
+first = found.match_tags("oof").first()
+told = {"split": found.count_values("split"), "worst": found.exists("iou").sort_by("iou").values("key"),
+        "truth": first.ground_truth.get_mask().tolist(), "answer": first.prediction.get_mask().tolist(),
+        "fold": first.fold, "classes": found.mask_targets["prediction"][1]}
+print(json.dumps(told))
+"""
+
 BINARY = Task(kind="binary", classes=("roof",))
 MANY = Task(kind="multiclass", classes=("background", "road", "tree"))
 LABELS = Task(kind="multilabel", classes=("left lung", "left-lung"))
@@ -142,6 +157,27 @@ def test_fiftyone_gets_masks_fields_and_no_absolute_path(tmp_path):
     assert {"key", "split", "fold", "iou", "ground_truth", "prediction"} <= {f["name"] for f in told["sample_fields"]}
     written = "".join(path.read_text() for path in (tmp_path / "view").glob("*.json"))
     assert str(tmp_path) not in written
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("fiftyone") is None,
+    reason="fiftyone is not installed; it opened such a view when it was tried by hand (docs/log.md, 2026-11-27)",
+)
+def test_fiftyone_opens_it(tmp_path):
+    view = FiftyOneView(tmp_path / "view", BINARY, "copy", "tiny")
+    one = item(tmp_path, BINARY)
+    for each in (one, item(tmp_path, BINARY, "y", scores={"iou": 0.25}), item(tmp_path, BINARY, "z", split="test")):
+        view.add(each)
+    view.close()
+    home = {"HOME": str(tmp_path), "FIFTYONE_DATABASE_VALIDATION": "false", "FIFTYONE_DO_NOT_TRACK": "true"}
+    words = [sys.executable, "-c", OPEN, str(tmp_path / "view")]
+    done = subprocess.run(words, env=os.environ | home, capture_output=True, text=True, check=True, timeout=300)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["split"] == {"oof": 2, "test": 1}
+    assert told["worst"][0] == "y"
+    assert (told["fold"], told["classes"]) == (1, "roof")
+    assert told["truth"] == one.truth.tolist()
+    assert told["answer"] == one.predicted.tolist()
 
 
 def test_labels_that_overlap_get_a_field_each(tmp_path):
