@@ -17,7 +17,10 @@ from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.core.stop import Stop
 from maskwright.data.audit import audit
 from maskwright.data.audit.fingerprint import Fingerprint, take
-from maskwright.data.audit.measure import Moments
+from maskwright.data.audit.measure import Measured, Moments
+from maskwright.data.audit.small import reduce
+from maskwright.data.audit.statistics import Statistics
+from maskwright.data.pixels.header import Header
 from maskwright.data.sources.open import open_source
 
 
@@ -272,3 +275,19 @@ def test_a_set_without_items_is_no_crash(tmp_path):
 def open_source_of_nothing(root: Path):
     save(root / "images" / "a.png", picture(1))
     return open_source(FolderSource(images="images"), root, BINARY)
+
+
+def test_pixels_of_several_planes_are_mapped_and_counted_in_pairs():
+    label = np.zeros((2, 64, 64), np.uint8)
+    label[0, :32], label[1, :, :16] = 1, 1  # the upper half; the left quarter
+    valid = np.ones((64, 64), bool)
+    valid[60:] = False
+    image = np.zeros((64, 64, 3), np.uint8)
+    sums = Statistics(PLANES)
+    one = Measured("a", header=Header(64, 64, 3, "uint8", "PNG", False), pixels=(2048, 960), valid=3840)
+    one.small = reduce(image, label, valid)
+    sums.take(one)
+    plain = sums.to_plain()
+    assert plain["overlap_pixels"] == [[2048, 512], [512, 960]]
+    assert np.array_equal(np.array(plain["overlap"]), np.pad(np.ones((8, 4)), ((0, 8), (0, 12))))
+    assert Statistics(BINARY).to_plain()["overlap"] == []

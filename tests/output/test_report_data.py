@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from test_report_page import HOSTILE, Page
+from test_report_page import HOSTILE, HOSTILE_CLASS, Page
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
@@ -44,13 +44,16 @@ def set_of(names, word="plain", findings=()):
         "coverage": [1, 7] + [0] * 18,
         "cooccurrence": [[8] * kinds for _ in names],
         "positions": {name: [[0.1] * 16 for _ in range(16)] for name in names},
+        "overlap": [[0.2] * 16 for _ in range(16)],
+        "overlap_pixels": [[40] * kinds for _ in names],
         "mean_image": [[[9, 99, 199]] * 8 for _ in range(8)],
         "similar": [[f"a{word}", f"b{word}", "copy", 0.97]],
     }
 
 
 def audit_plain(kind="multiclass", word="plain", findings=(), test=True):
-    classes = [f"{name}{word if word != 'plain' and name != 'background' else ''}" for name in CLASSES[kind]]
+    more = {"plain": "", HOSTILE: HOSTILE_CLASS}.get(word, word)
+    classes = [f"{name}{more if name != 'background' else ''}" for name in CLASSES[kind]]
     names = ["background", *classes] if kind == "binary" else classes
     sets = {"train": set_of(names, word, findings)}
     if test:
@@ -237,3 +240,10 @@ def test_a_contact_sheet_holds_every_picture_in_its_row():
     assert (page[10:18, 1:6] == 7).all()
     assert (page[0] == 255).all()
     assert png_bytes(page).startswith(b"\x89PNG")
+
+
+def test_classes_that_overlap_are_drawn_and_told():
+    page = render_audit(audit_page("multilabel"))
+    first, second = CLASSES["multilabel"][:2]
+    assert f"Pixels in common: 100.0 % of {second} in {first}; 100.0 % of {first} in {second}." in page
+    assert page.count('alt="Where two classes or more overlap') == 1

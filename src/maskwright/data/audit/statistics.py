@@ -46,6 +46,10 @@ class Statistics:
     per_image: Counter[int] = field(default_factory=Counter)
     classes_per_image: Counter[int] = field(default_factory=Counter)
     mean_image: NDArray[np.float64] = field(init=False)
+    shared: NDArray[np.int64] = field(init=False)
+    """(K, K) sampled pixels of both planes of a multilabel task; on the diagonal, of one."""
+    several: NDArray[np.float64] = field(init=False)
+    """Sampled pixels of two planes or more, cell by cell."""
 
     def __post_init__(self) -> None:
         count = len(names(self.task))
@@ -55,6 +59,7 @@ class Statistics:
         self.positions = np.zeros((count, CELLS, CELLS))
         self.places = np.zeros((CELLS, CELLS))
         self.coverage = np.zeros(COVERAGE_BINS, np.int64)
+        self.shared, self.several = np.zeros((count, count), np.int64), np.zeros((CELLS, CELLS))
         self.mean_image = np.zeros((MEAN_SIDE, MEAN_SIDE, 3))
 
     def take(self, one: Measured) -> None:
@@ -95,6 +100,10 @@ class Statistics:
         label = small.label[..., rows[0][:, None], cols[0]]
         self.places += np.bincount(cells[valid], minlength=CELLS**2).reshape(CELLS, CELLS)
         if label.ndim == 3:
+            planes = label.reshape(len(label), -1)[:, valid] != 0
+            self.shared += np.rint(planes.astype(np.float32) @ planes.astype(np.float32).T).astype(np.int64)
+            twice = cells[valid][planes.sum(axis=0) > 1]
+            self.several += np.bincount(twice, minlength=CELLS**2).reshape(CELLS, CELLS)
             for plane, mask in enumerate(label):
                 chosen = cells[valid & (mask.reshape(-1) != 0)]
                 self.positions[plane] += np.bincount(chosen, minlength=CELLS**2).reshape(CELLS, CELLS)
@@ -131,6 +140,8 @@ class Statistics:
             "positions": {
                 name: np.round(shares[kind], 4).tolist() for kind, name in enumerate(named) if self.pixels[kind]
             },
+            "overlap": np.round(self.several / np.maximum(self.places, 1), 4).tolist() if self.several.any() else [],
+            "overlap_pixels": self.shared.tolist() if self.several.any() else [],
             "mean_image": np.rint(mean).astype(int).tolist(),
         }
 

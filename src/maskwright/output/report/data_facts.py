@@ -70,6 +70,10 @@ class SetFact(_Facts):
     """Items that hold both classes; on the diagonal, items that hold the class."""
     positions: Mapping[str, tuple[tuple[float, ...], ...]] = Field(default_factory=dict)
     """Class -> share of valid pixels in each cell of a grid over the image."""
+    overlap: tuple[tuple[float, ...], ...] = ()
+    """Share of valid pixels that two classes or more hold, in each cell of a grid over the image; multilabel only."""
+    overlap_pixels: tuple[tuple[Number, ...], ...] = ()
+    """Pixels that both classes hold, of a sample of 64 x 64 of each item; on the diagonal, those of one."""
     mean_image: tuple[tuple[tuple[int, ...], ...], ...] = ()
     """Small RGB image, row by row."""
     similar: tuple[tuple[str, str, str, float], ...] = ()

@@ -28,6 +28,8 @@ from maskwright.output.report.pictures import data_uri
 
 MAPS, MATRIX, RIDGES = 30, 40, 60
 """Most classes of which maps, matrix rows and size rows are drawn."""
+PAIRS = 8
+"""Pairs of classes whose common pixels are told."""
 _SIZES, _MAP_BYTES, _MEAN_BYTES = 8, 3_000, 12_000
 
 
@@ -155,12 +157,32 @@ def _places(audit: AuditFacts) -> Markup:
             top = max(max(row) for row in grid)
             picture = drawn.position_map(grid, fill)
             figures.append(_figure(picture, one.name, f"up to {share(top)}", "Where the class lies", _MAP_BYTES))
+    if audit.train.overlap:
+        picture, top = drawn.position_map(audit.train.overlap, "#ffffff"), max(max(row) for row in audit.train.overlap)
+        figures.append(
+            _figure(picture, "two or more", f"up to {share(top)}", "Where two classes or more overlap", _MAP_BYTES)
+        )
     if not figures:
         return ""
     return (
         "<h3>Where classes lie <small>summed over all items, each stretched to a square</small></h3>"
-        f'<div class="maps">{"".join(figures)}</div>'
+        f'<div class="maps">{"".join(figures)}</div>{_overlaps(audit.train)}'
     )
+
+
+def _overlaps(train: SetFact) -> Markup:
+    """Say which classes share the most pixels."""
+    names, pixels = [one.name for one in train.classes], train.overlap_pixels
+    if not pixels or len(pixels) != len(names):
+        return ""
+    pairs = [
+        (pixels[row][col] / pixels[row][row], names[row], names[col])
+        for row in range(len(names))
+        for col in range(len(names))
+        if row != col and pixels[row][col]
+    ]
+    listed = [f"{share(part)} of {text(one)} in {text(other)}" for part, one, other in sorted(pairs, reverse=True)]
+    return f'<p class="caption">Pixels in common: {"; ".join(listed[:PAIRS])}.</p>' if listed else ""
 
 
 def _figure(picture: Rgb, title: str, said: str, alt: str, budget: int) -> Markup:
