@@ -20,11 +20,12 @@ from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Decision
 from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.decide import decide
-from maskwright.ensembling.items import score_items
+from maskwright.ensembling.items import rows_of
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.ensembling.tally import Tally
 from maskwright.ensembling.thresholds import edge_value
 from maskwright.inference.store import Store, quantise
+from maskwright.scoring.measures import Measure
 
 MEMBERS, FOLDS, ITEMS, SCENES = 4, 5, 80, 20
 LOOPED = 2
@@ -88,7 +89,8 @@ def loop(oof: OutOfFold, tally: Tally) -> None:
 
 def whole(oof: OutOfFold, task: Task) -> None:
     """Do what the verb decide does: choose, and score every item."""
-    score_items(oof, decide(oof, task, Decision(), Silent()), task, Silent())
+    decided = decide(oof, task, Decision(), Silent())
+    rows_of(oof, decided.decision, decided.rosy)
 
 
 def rows() -> list[Row]:
@@ -103,7 +105,9 @@ def rows() -> list[Row]:
             }
             times = {key: value / ITEMS for key, value in contest(contestants, rounds=3, least=0.0).items()}
             if task.kind == "binary":
-                tally = Tally(task, "iou", ((1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)), (0,))
+                tally = Tally(
+                    task, Measure(), ((1, 1, 1, 1), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1)), (0,)
+                )
                 spent = contest({"loop": lambda oof=oof, tally=tally: loop(oof, tally)}, rounds=2, least=0.0)
                 times["threshold loop, 5 blends"] = spent["loop"] / LOOPED
             note = f"{MEMBERS} members x {FOLDS} folds x {ITEMS} items, per item; floor: reading"

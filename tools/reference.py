@@ -46,7 +46,11 @@ TABLES = {
         "SYMMETRY",
     ),
     "Seam weights": ("members.NAME.predict.seam", "inference/tiles.py", "SEAMS"),
-    "Metrics": ("the report and `maskwright score` (decision.metric is iou or dice)", "scoring/scores.py", "METRICS"),
+    "Metrics": (
+        "the report and `maskwright score`; decision.metric names them too, F scores as fbeta with a beta",
+        "scoring/scores.py",
+        "METRICS",
+    ),
     "Dialects": ("`maskwright score --dialect`", "scoring/dialects.py", "DIALECTS"),
 }
 """Heading -> where the names are used in a recipe, the file below src/maskwright, and its table."""

@@ -50,6 +50,13 @@ def test_misspelt_key_is_refused_with_the_nearest_name():
             "r.yaml: decision.thresholds: per_class does not fit a multiclass task; use argmax, or auto",
         ),
         (
+            "decision.classes=[roof]",
+            "r.yaml: decision.classes: no class 'roof'; the classes that are scored are road, car",
+        ),
+        ("decision.classes=[]", "r.yaml: decision.classes: names no class; leave it out for all of them"),
+        ("decision.priority=[car, car]", "r.yaml: decision.priority: a class is named twice"),
+        ("decision.beta=2", "r.yaml: decision.beta: 2 is for metric: fbeta; the metric is iou"),
+        (
             "data.train.masks=null",
             "r.yaml: data.train.masks is missing; name the folder of masks, "
             "or take unlabelled images out of data.train",

@@ -63,9 +63,9 @@ class Scene:
         return OutOfFold(self.stores, self.rows, self.truth, self.task, "hash")
 
 
-def random_label(task, shape, rng, share=0.4):
+def random_label(task, shape, rng, share=0.4, even=False):
     if task.kind == "multiclass":
-        return rng.choice(4, size=shape, p=[0.5, 0.25, 0.15, 0.1]).astype(np.uint8)
+        return rng.choice(4, size=shape, p=[0.25] * 4 if even else [0.5, 0.25, 0.15, 0.1]).astype(np.uint8)
     planes = (task.planes, *shape) if task.kind == "multilabel" else shape
     return (rng.random(planes) < share).astype(np.uint8)
 
@@ -89,17 +89,26 @@ def tasks():
 @pytest.fixture
 def simulate():
     """Make a scene: one noise level (and bias) for each member; `common` is the share of noise that all have."""
-    defaults = {"biases": None, "items": 12, "folds": 3, "shape": (8, 9), "seed": 0, "bits": (8,), "valid": 1.0}
+    defaults = {
+        "biases": None,
+        "items": 12,
+        "folds": 3,
+        "shape": (8, 9),
+        "seed": 0,
+        "bits": (8,),
+        "valid": 1.0,
+        "even": False,
+    }
 
     def make(kind="binary", noises=(1.0, 1.0), common=0.0, **given):
         assert given.keys() <= defaults.keys(), given
-        biases, items, folds, shape, seed, bits, valid = {**defaults, **given}.values()
+        biases, items, folds, shape, seed, bits, valid, even = {**defaults, **given}.values()
         rng, task = np.random.default_rng(seed), TASKS[kind]
         names = [f"m{index}" for index in range(len(noises))]
         scene = Scene(task, {name: MemoryStore(f"store/{name}") for name in names}, [], {}, {})
         for index in range(items):
             key, fold = f"i{index:03d}", index % folds
-            label = random_label(task, shape, rng, rng.uniform(0.2, 0.6))
+            label = random_label(task, shape, rng, rng.uniform(0.2, 0.6), even)
             scene.labels[key], scene.valids[key] = label, rng.random(shape) < valid
             scene.rows.append(FoldRow(key, key, fold))
             hard = np.exp(0.5 * rng.normal())  # some items are harder than others, for every member

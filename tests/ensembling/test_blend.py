@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from maskwright.core.errors import InputError
 from maskwright.ensembling.blend import Decision, answer, blend, read_decision, write_decision
 from maskwright.ensembling.evidence import Evidence
-from maskwright.ensembling.honest import Setting, count_settings
+from maskwright.ensembling.settle import Setting, count_setting
 from maskwright.inference.store import dequantise, quantise
 from maskwright.scoring.counts import Counts, count
 
@@ -61,12 +61,12 @@ def test_what_is_answered_is_what_was_counted_pixel_for_pixel(kind, shares, bits
             said = answer(blend(parts, made), made, scene.task)
             assert said.dtype == np.uint8
             counted = count(item.label, said, item.valid, scene.task)
-            assert Counts(*count_settings(item, [Setting(shares, edges)], scene.task)[0]) == counted
+            assert Counts(*count_setting(item, Setting(shares, edges), scene.task)) == counted
             # each pixel alone, so that no two mistakes can cancel
             corner = replace(item, valid=np.zeros_like(item.valid))
             for row, col in np.random.default_rng(0).integers(0, 30, (20, 2)):
                 corner.valid[:], corner.valid[row, col] = False, True
-                one = Counts(*count_settings(corner, [Setting(shares, edges)], scene.task)[0])
+                one = Counts(*count_setting(corner, Setting(shares, edges), scene.task))
                 assert one == count(item.label, said, corner.valid, scene.task)
 
 

@@ -4,6 +4,7 @@ from scipy import ndimage
 
 from maskwright.ensembling.clean import AREAS, HOLES, Cleaning, best, clean, counts_of, measure
 from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import score
 
 
@@ -75,7 +76,7 @@ def test_the_best_sizes_are_no_worse_than_any_other_one(kind, tasks):
     label, values, truth, valid = spotty(task, 7)
     table = measure(label, values, truth, valid, task)
     base = stacked(count(truth, label, valid, task))
-    found = best(table, base, "iou", task)
+    found = best(table, base, Measure("iou"), task)
     top = score(Counts(*counts_of(table, base, found, task)), "iou")
     assert top >= score(Counts(*base), "iou")
     if kind == "binary":

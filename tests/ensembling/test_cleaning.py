@@ -45,12 +45,12 @@ def answered(scene, decision):
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
 def test_speckles_are_found_taken_away_and_worth_what_is_said(kind, simulate):
     scene = speckle(simulate(kind, items=12, shape=(48, 40), noises=(1.0,)), np.random.default_rng(1))
-    decision = decide(scene.oof, scene.task, Block(), Silent())
+    decision = decide(scene.oof, scene.task, Block(), Silent()).decision
     assert max(decision.cleaning.least) >= 8
     choice = next(each for each in decision.evidence.choices if each.what == "cleaning")
     assert choice.kept
     assert "pieces < " in choice.outcome
-    plain = decide(scene.oof, scene.task, Block(postprocess="off"), Silent())
+    plain = decide(scene.oof, scene.task, Block(postprocess="off"), Silent()).decision
     assert plain.cleaning.nothing
     assert decision.evidence.honest > plain.evidence.honest
     assert decision.evidence.honest - plain.evidence.honest == pytest.approx(choice.honest_gain, abs=1e-12)
@@ -67,7 +67,7 @@ def test_where_nothing_is_small_nothing_is_kept(simulate):
         scene = speckle(
             simulate(items=10, shape=(32, 32), noises=(1.0,), seed=seed), np.random.default_rng(seed), False
         )
-        decision = decide(scene.oof, scene.task, Block(), Silent())
+        decision = decide(scene.oof, scene.task, Block(), Silent()).decision
         assert decision.cleaning.nothing
 
 
@@ -76,7 +76,7 @@ def test_by_chance_alone_cleaning_is_hardly_ever_kept(simulate):
     kept = 0
     for seed in range(20):
         scene = simulate(items=16, shape=(16, 16), noises=(60.0,), seed=seed)
-        decision = decide(scene.oof, scene.task, Block(thresholds="fixed"), Silent())
+        decision = decide(scene.oof, scene.task, Block(thresholds="fixed"), Silent()).decision
         gain = next(each for each in decision.evidence.choices if each.what == "cleaning")
         kept += gain.kept and gain.honest_gain < 0.002
     assert kept <= 1

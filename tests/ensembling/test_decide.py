@@ -7,17 +7,20 @@ from maskwright.core.errors import InputError, Interrupted
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Decision as Block
 from maskwright.core.stop import Stop
-from maskwright.ensembling import decide as module
+from maskwright.ensembling import sample as module
 from maskwright.ensembling.blend import Decision, answer, blend
 from maskwright.ensembling.decide import decide, resolve_rule
 from maskwright.ensembling.honest import Procedure
+from maskwright.ensembling.search import Rules, measure_candidates
 from maskwright.inference.store import dequantise
 from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import score
 
 
 def made(scene, **block):
-    return decide(scene.oof, scene.task, Block(**{"postprocess": "off", **block}), Silent())
+    plain = {"postprocess": "off", "temperatures": "off", "class_weights": "off"}
+    return decide(scene.oof, scene.task, Block(**{**plain, **block}), Silent()).decision
 
 
 def answered(scene, decision, fold=None):
@@ -88,20 +91,20 @@ def test_members_that_complete_each_other_are_blended_and_beat_the_best_of_them(
     assert decision.evidence.honest > max(member.tuned_honest for member in decision.evidence.members) + 0.02
 
 
-def test_many_members_are_selected_greedily_without_the_noise(simulate):
+def test_many_members_are_searched_for_without_the_noise(simulate):
     scene = simulate(noises=(0.8, 30.0, 0.9, 30.0, 0.8, 30.0), items=30)
     decision = made(scene, thresholds="fixed")
     assert decision.kept_weights
-    assert [decision.shares[name] for name in ("m1", "m3", "m5")] == [0, 0, 0]
+    assert sum(decision.shares[name] for name in ("m1", "m3", "m5")) <= 0.1 * decision.total  # by luck two twentieths
     assert min(decision.shares[name] for name in ("m0", "m2", "m4")) > 0
-    assert decision.total <= 10
+    assert decision.total <= 20
 
 
 def test_greedy_selection_on_few_sampled_pixels_still_counts_all_of_them(simulate, monkeypatch):
     scene = simulate(noises=(0.8, 30.0, 0.9, 30.0), items=30, shape=(16, 16), valid=0.8, seed=2)
     monkeypatch.setattr(module, "SAMPLE_BYTES", 16_000)
     decision = made(scene, thresholds="fixed")
-    assert module._stride(scene.oof) == -(-30 * 256 * 9 // 16_000) == 5
+    assert module.stride_of(scene.oof.pixels, scene.task, 4) == -(-30 * 256 * 9 // 16_000) == 5
     assert decision.evidence.pixels == sum(int(valid.sum()) for valid in scene.valids.values())
     assert decision.evidence.optimistic == pytest.approx(answered(scene, decision), abs=1e-12)
     assert decision.shares["m1"] + decision.shares["m3"] <= 0.1 * decision.total  # by luck one draw of ten
@@ -116,7 +119,8 @@ def test_greedy_choices_for_a_fold_do_not_depend_on_its_items(kind, rule, simula
         for key, (stored, valid, scale, facts) in scene.stores["m0"].items.items():
             if spoilt and facts["folds"] == [2]:
                 scene.stores["m0"].items[key] = (255 - stored, valid, scale, facts)
-        chooser = module._measure(scene.oof, Block(), rule, default, Silent(), None)
+        rules = Rules(rule, default)
+        chooser, _ = measure_candidates(scene.oof, Block(), Measure(), rules, Silent(), None)
         tuned = Procedure(True, rule != "argmax")
         choices.append((chooser.choose(tuned, left_out=2), chooser.choose(tuned, left_out=1)))
     assert choices[0][0] == choices[1][0]
@@ -200,7 +204,7 @@ def test_choices_are_said(simulate):
             said.append(text)
 
     scene = simulate(noises=(0.8, 30.0), items=30, shape=(24, 24), seed=1)
-    decide(scene.oof, scene.task, Block(thresholds="fixed", postprocess="off"), Told())
+    decide(scene.oof, scene.task, Block(thresholds="fixed", postprocess="off", temperatures="off"), Told())
     assert len(said) == 1
     assert said[0].startswith("decide: weights m0 1.00, m1 0.00 kept: better on 3 of 3 folds, 99 % interval +0.")
 

@@ -13,6 +13,7 @@ from maskwright.ensembling.chance import gap, spread
 from maskwright.ensembling.decide import decide
 from maskwright.ensembling.diagnosis import BINS, diagnose, read_diagnosis, write_diagnosis
 from maskwright.scoring.counts import Counts
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import score
 
 
@@ -40,7 +41,7 @@ def looked(scene):
 
 
 def equal_weights(scene):
-    return decide(scene.oof, scene.task, Block(blend="mean"), Silent())
+    return decide(scene.oof, scene.task, Block(blend="mean", temperatures="off"), Silent())
 
 
 def test_reliability_is_that_of_the_blend(scene):
@@ -109,9 +110,9 @@ def test_a_large_item_is_looked_at_on_a_grid(scene, monkeypatch):
 
 
 def test_the_interval_holds_the_honest_score_and_needs_eight_groups(scene, simulate):
-    decision = decide(scene.oof, scene.task, Block(), Silent())
-    found = diagnose(scene.oof, decision, scene.task, Silent())
-    assert found.honest.low < decision.evidence.honest < found.honest.high
+    decided = decide(scene.oof, scene.task, Block(), Silent())
+    found = diagnose(scene.oof, decided, scene.task, Silent())
+    assert found.honest.low < decided.decision.evidence.honest < found.honest.high
     assert (found.honest.level, found.honest.units) == (0.95, 12)
     few = simulate("binary", items=7)
     assert diagnose(few.oof, decide(few.oof, few.task, Block(), Silent()), few.task, Silent()).honest is None
@@ -148,22 +149,24 @@ def test_spread_and_gap_are_pooled_scores_with_intervals_that_hold_them():
     rng = np.random.default_rng(0)
     worse, better = counts_of(rng, 40, 0.7), counts_of(rng, 40, 0.8)
     groups = [f"g{index // 2}" for index in range(40)]
-    one = spread(worse, groups, "iou")
+    one = spread(worse, groups, Measure())
     assert one.units == 20
     assert one.value == pytest.approx(score(Counts(*worse.sum(0)), "iou"))
     assert one.low < one.value < one.high
-    both = gap(worse, better, groups, "iou")
+    both = gap(worse, better, groups, Measure())
     assert both.value == pytest.approx(score(Counts(*better.sum(0)), "iou") - one.value)
     assert 0 < both.low < both.value < both.high
-    same = gap(worse, worse, groups, "iou")
+    same = gap(worse, worse, groups, Measure())
     assert (same.value, same.low, same.high) == (0, 0, 0)
-    assert spread(worse, ["a"] * 40, "iou") is None
+    assert spread(worse, ["a"] * 40, Measure()) is None
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     covered = 0
     for seed in range(200):
-        found = spread(counts_of(np.random.default_rng(seed), 40, 0.75), [str(i) for i in range(40)], "recall", seed)
+        found = spread(
+            counts_of(np.random.default_rng(seed), 40, 0.75), [str(i) for i in range(40)], Measure("recall"), seed
+        )
         covered += found.low <= 0.75 <= found.high
     assert 178 <= covered <= 199  # 95 % of 200, less what a percentile bootstrap of 40 is known to lack
 

@@ -1,22 +1,26 @@
 import numpy as np
 import pytest
+from scipy import stats
 
 from maskwright.core.progress import Silent
 from maskwright.data.folds.folds import FoldRow
-from maskwright.ensembling.honest import Chooser, Gain, Procedure, Setting, compare, count_items
+from maskwright.ensembling.honest import Chooser, Gain, Plan, Procedure, compare, count_plans
 from maskwright.ensembling.select import fixed_candidates
+from maskwright.ensembling.settle import Setting
 from maskwright.ensembling.tally import Tally
 from maskwright.scoring.counts import Counts
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import score
 
+POOLED = Measure()
 PROCEDURES = [Procedure(w, t) for w in (False, True) for t in (False, True)]
 
 
-def chooser_of(scene, metric="iou", rule="global"):
+def chooser_of(scene, measure=POOLED, rule="global"):
     candidates = fixed_candidates(len(scene.stores), "weighted")
-    tally = Tally(scene.task, metric, candidates, scene.oof.folds)
+    tally = Tally(scene.task, measure, candidates, scene.oof.folds)
     for item in map(scene.oof.read, scene.oof.entries):
-        tally.add(item.entry.fold, tally.measure(item.values, item.scale, item.label, item.valid))
+        tally.add(item.entry.fold, tally.count(item.values, item.scale, item.label, item.valid))
     default = () if rule == "argmax" else (128,) * scene.task.planes
     return Chooser(tally, rule, default, lambda left_out: candidates)
 
@@ -38,21 +42,20 @@ def test_what_a_fold_gets_is_chosen_as_if_its_items_did_not_exist(procedure, sim
 @pytest.mark.parametrize(
     ("kind", "rule"), [("binary", "global"), ("multilabel", "per_class"), ("multiclass", "argmax")]
 )
-def test_honest_and_optimistic_counts_are_those_of_the_answers_item_by_item(kind, rule, simulate):
+@pytest.mark.parametrize("measure", [Measure(), Measure("f2", "image"), Measure("dice", "image", "one")])
+def test_honest_and_optimistic_sums_are_those_of_the_answers_item_by_item(kind, rule, measure, simulate):
     scene = simulate(kind, noises=(0.8, 1.4), valid=0.9)
-    chooser = chooser_of(scene, rule=rule)
+    chooser = chooser_of(scene, measure, rule)
     procedure = Procedure(True, rule != "argmax")
-    rosy = dict.fromkeys(range(3), chooser.choose(procedure))
-    settings = {procedure: chooser.nested(procedure), Procedure(False, False): rosy}
-    counted = count_items(scene.oof, settings, Silent())
-    assert Counts(*counted[procedure].sum(0)) == chooser.honest(procedure)
-    assert Counts(*counted[Procedure(False, False)].sum(0)) == chooser.optimistic(procedure)
+    (state,) = count_plans(scene.oof, [Plan(chooser.nested(procedure), chooser.choose(procedure))], Silent())
+    np.testing.assert_allclose(measure.lift(state.honest).sum(0), chooser.honest(procedure), atol=1e-9)
+    np.testing.assert_allclose(measure.lift(state.rosy).sum(0), chooser.optimistic(procedure), atol=1e-9)
 
 
 def test_tuning_on_all_items_never_scores_below_the_default(simulate):
     for seed in range(5):
         chooser = chooser_of(simulate(seed=seed, biases=[0.3, -0.3]))
-        scores = [score(chooser.optimistic(procedure), "iou") for procedure in PROCEDURES]
+        scores = [Measure().score(chooser.optimistic(procedure)) for procedure in PROCEDURES]
         assert scores[0] <= scores[1] <= scores[3]
         assert scores[0] <= scores[2] <= scores[3]
 
@@ -66,7 +69,7 @@ def test_among_equals_the_plainest_candidate_is_chosen(simulate):
 
 
 def gain_of(scene, before, after, **given):
-    return compare(np.array(before, np.int64), np.array(after, np.int64), scene.oof, "iou", **given)
+    return compare(np.array(before, np.int64), np.array(after, np.int64), scene.oof, Measure(), **given)
 
 
 def test_a_gain_is_the_difference_of_pooled_scores_with_an_interval_around_it(simulate):
@@ -112,9 +115,14 @@ def test_items_of_one_group_are_drawn_together(simulate):
         ((0.02, -0.01, 0.03, 3, 3, 20), False, "the gain may be chance: 99 % interval -0.0100 to +0.0300"),
         ((0.02, 0.01, 0.03, 1, 2, 20), False, "better on only 1 of 2 folds"),
         (
-            (0.02, 0.01, 0.03, 2, 2, 7),
+            (0.02, 0.01, 0.03, 3, 3, 3),
+            True,
+            "better on 3 of 3 folds, 99 % interval +0.0100 to +0.0300 of 3 groups' gains",
+        ),
+        (
+            (0.02, -1.0, 1.0, 2, 2, 2),
             False,
-            "7 groups of items are too few to tell a gain from chance; 8 are needed",
+            "2 groups of items cannot tell a gain from chance; 3 are needed",
         ),
     ],
 )
@@ -126,3 +134,27 @@ def test_a_gain_is_believed_only_with_every_kind_of_evidence(gain, believed, rea
 
 def test_settings_are_plain_values():
     assert Setting((1, 1), (128,)) == Setting((1, 1), (128,))
+
+
+@pytest.mark.parametrize("groups", [3, 5, 7])
+def test_few_groups_are_judged_by_student_s_t_of_their_gains(groups, simulate):
+    scene, rng = simulate(items=21, folds=groups), np.random.default_rng(1)
+    scene.rows = [FoldRow(row.key, f"g{row.fold}", row.fold) for row in scene.rows]
+    tp = rng.integers(40, 60, (2, 21, 1))
+    before, after = (np.stack([part, 100 - part, 0 * part, 0 * part], 1) for part in tp)
+    found = gain_of(scene, before, after)
+    group = np.arange(21) % groups
+    gains = [
+        (after[group == g, 0].sum() - before[group == g, 0].sum()) / (100 * (group == g).sum()) for g in range(groups)
+    ]
+    interval = stats.t.interval(0.99, groups - 1, np.mean(gains), stats.sem(gains))
+    assert (found.low, found.high) == pytest.approx(interval, rel=1e-3)
+    assert found.units == groups
+
+
+def test_two_groups_are_never_believed(simulate):
+    scene = simulate(items=12, folds=2)
+    scene.rows = [FoldRow(row.key, f"g{row.fold}", row.fold) for row in scene.rows]
+    found = gain_of(scene, [[[50], [50], [0], [0]]] * 12, [[[90], [10], [0], [0]]] * 12)
+    assert found.gain == pytest.approx(0.4)
+    assert not found.believed

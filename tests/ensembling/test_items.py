@@ -17,7 +17,7 @@ def scene(request, simulate):
 
 
 def decided(scene):
-    return decide(scene.oof, scene.task, Block(), Silent())
+    return decide(scene.oof, scene.task, Block(), Silent()).decision
 
 
 def moved(scene, split):

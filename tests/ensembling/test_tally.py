@@ -6,20 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.progress import Silent
-from maskwright.ensembling.blend import above
+from maskwright.ensembling.choose import above
 from maskwright.ensembling.select import fixed_candidates
 from maskwright.ensembling.tally import Tally
 from maskwright.ensembling.thresholds import best_edges, counts_at, curves, edge_of, edge_value
 from maskwright.scoring.counts import Counts
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import per_class, score
 
 KINDS = ("binary", "multiclass", "multilabel")
 
 
-def filled(scene, candidates, metric="iou"):
-    tally = Tally(scene.task, metric, candidates, scene.oof.folds)
+def filled(scene, candidates, metric="iou", per="pooled", empty="skip"):
+    tally = Tally(scene.task, Measure(metric, per, empty), candidates, scene.oof.folds)
     for item in map(scene.oof.read, scene.oof.entries):
-        tally.add(item.entry.fold, tally.measure(item.values, item.scale, item.label, item.valid))
+        tally.add(item.entry.fold, tally.count(item.values, item.scale, item.label, item.valid))
     return tally
 
 
@@ -61,7 +62,7 @@ def test_tallies_equal_brute_force_on_all_pixels_for_every_candidate(kind, bits,
         assert tally.counts(shares, folds, edges) == brute_force(scene, shares, folds, edges)
 
 
-@pytest.mark.parametrize("metric", ["iou", "dice"])
+@pytest.mark.parametrize("metric", ["iou", "dice", "f0.5", "f2", "accuracy"])
 def test_tuned_thresholds_are_the_best_of_all_255_by_brute_force(metric, simulate):
     scene = simulate("multilabel", noises=(1.2,), biases=(0.4,), items=6)
     tally = filled(scene, [(1,)], metric)
@@ -76,7 +77,7 @@ def test_tuned_thresholds_are_the_best_of_all_255_by_brute_force(metric, simulat
 def test_curves_are_the_scores_at_each_edge(simulate):
     scene = simulate("multilabel", noises=(1.0,), items=6)
     bins = filled(scene, [(1,)]).pooled((1,), [0, 1, 2])
-    drawn = curves(bins, "dice")
+    drawn = curves(bins, Measure("dice"))
     assert np.isnan(drawn[:, 0]).all()
     for edge in (1, 90, 255):
         assert drawn[:, edge].tolist() == per_class(counts_at(bins, (edge,) * 3), "dice").tolist()
@@ -114,18 +115,22 @@ def test_one_half_is_an_edge_exactly():
     assert [edge_of(edge_value(edge)) for edge in range(1, 256)] == list(range(1, 256))
 
 
+def tuned(bins, rule, default):
+    return best_edges(curves(bins, Measure()), bins[:, 1].sum(-1) > 0, Measure(), rule, default)
+
+
 def test_among_equal_thresholds_the_one_nearest_to_the_default_wins():
     bins = np.zeros((1, 2, 256), np.int64)
     bins[0, 0, 10], bins[0, 1, 200] = 5, 5
-    assert best_edges(bins, "iou", "global", (128,)) == (128,)
-    assert best_edges(bins, "iou", "global", (220,)) == (200,)
-    assert best_edges(bins, "iou", "global", (3,)) == (11,)
+    assert tuned(bins, "global", (128,)) == (128,)
+    assert tuned(bins, "global", (220,)) == (200,)
+    assert tuned(bins, "global", (3,)) == (11,)
 
 
 def test_a_class_that_is_never_true_keeps_the_default():
     bins = np.zeros((2, 2, 256), np.int64)
     bins[0, 0, 10], bins[0, 1, 50], bins[1, 0, 90] = 5, 5, 7
-    assert best_edges(bins, "iou", "per_class", (128, 128)) == (50, 128)
+    assert tuned(bins, "per_class", (128, 128)) == (50, 128)
 
 
 def test_a_tie_of_classes_goes_to_the_lowest_id(simulate):
@@ -164,3 +169,32 @@ def test_every_item_is_read_once_in_a_pass(simulate):
     oof = scene.oof
     assert [entry.key for entry, _ in oof.each(lambda item: None, Silent(), "x")] == sorted(scene.labels)
     assert all(sorted(store.reads) == sorted(scene.labels) for store in scene.stores.values())
+
+
+@pytest.mark.parametrize("empty", ["skip", "one", "zero"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_over_images_are_tuned_and_scored_as_by_brute_force(kind, empty, simulate):
+    scene = simulate(kind, noises=(1.2, 0.9), biases=(0.4, -0.3), items=7, valid=0.8)
+    for key in list(scene.labels)[:2]:
+        scene.labels[key] = scene.labels[key] * 0
+    measure, rows = Measure("dice", "image", empty), scene.rows
+    tally = filled(scene, [(1, 2)], "dice", "image", empty)
+
+    def items(edges):
+        found = []
+        for row in rows:
+            scene.rows = [row]
+            found.append(brute_force(scene, (1, 2), [row.fold], edges).stacked)
+        return measure.lift(np.array(found)).sum(0)
+
+    if kind == "multiclass":
+        assert tally.score((1, 2), [0, 1, 2], ()) == pytest.approx(measure.score(items(())))
+        return
+    planes = scene.task.planes
+    table = np.array([measure.classes(items((edge,) * planes)) for edge in range(1, 256, 6)])
+    curve = tally.curve((1, 2), [0, 1, 2])
+    np.testing.assert_allclose(curve[:, 1::6].T, table)
+    one = tally.tuned((1, 2), [0, 1, 2], "global", (128,) * planes)
+    assert measure.over_classes(table).max() <= tally.score((1, 2), [0, 1, 2], one) + 1e-12
+    own = tally.tuned((1, 2), [0, 1, 2], "per_class", (128,) * planes)
+    assert tally.score((1, 2), [0, 1, 2], own) == pytest.approx(np.nanmax(curve, 1).mean())

@@ -17,15 +17,26 @@ from pydantic import Field, ValidationError, model_validator
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json
-from maskwright.core.labels import Task
+from maskwright.core.labels import Task, TaskKind
 from maskwright.core.recipe.base import Block
+from maskwright.ensembling.choose import (
+    FACTOR_ONE,
+    FACTORS,
+    STEPS,
+    UNIT,
+    above,
+    exclusive,
+    likeliest,
+    temperature_of,
+    warm,
+)
 from maskwright.ensembling.clean import Cleaning, clean
 from maskwright.ensembling.evidence import Evidence
 from maskwright.ensembling.thresholds import Edges, Rule, edge_value
+from maskwright.scoring.measures import Measure, Per
+from maskwright.scoring.scores import Empty
 
 Floats = NDArray[np.float32]
-UNIT = 65535
-"""Probabilities are whole multiples of 1/65535 (8-bit ones of 257/65535)."""
 MOST_SHARES = 100
 """Largest sum of shares: up to here float32 still tells neighbouring blends apart."""
 
@@ -34,6 +45,13 @@ class Decision(Block):
     """How probabilities become one answer, and why so."""
 
     metric: str
+    """Name of the score that was made as large as possible."""
+    per: Per = "pooled"
+    """Whether pixels were pooled, or scores of images averaged."""
+    empty: Empty = "skip"
+    """What a class was worth that neither truth nor answer holds."""
+    scored: tuple[int, ...] = ()
+    """Planes that counted in the mean; none: all."""
     rule: Rule
     shares: dict[str, int]
     """Member -> whole share, 0 or more, in the order of members."""
@@ -45,6 +63,12 @@ class Decision(Block):
     """False: every plane has the recipe's fixed threshold."""
     fixed_edge: int = Field(default=128, ge=1, le=255)
     """The recipe's fixed threshold."""
+    temperature_steps: dict[str, int] = Field(default_factory=dict)
+    """Member -> step of its temperature, 2^(step / 4); members that are not named stay as they are."""
+    factors: tuple[int, ...] = ()
+    """What each class's blended probability is multiplied with before the likeliest is taken, over 64; empty: alike."""
+    priority: tuple[int, ...] = ()
+    """Multilabel: planes that exclude each other, the strongest first. Multiclass: classes that win a tie."""
     cleaning: Cleaning = Cleaning()
     """What is taken away from the answer, and filled in it."""
     recipe: str = ""
@@ -58,7 +82,16 @@ class Decision(Block):
             raise ValueError(f"shares must be 0 or more and add up to 1..{MOST_SHARES}, got {self.shares}")
         if (self.rule == "argmax") != (not self.edges) or any(not 1 <= edge <= 255 for edge in self.edges):
             raise ValueError(f"edges {list(self.edges)} do not fit the rule {self.rule}")
+        if any(name not in self.shares or step not in STEPS for name, step in self.temperature_steps.items()):
+            raise ValueError(f"temperature steps {self.temperature_steps} are not of these members or out of range")
+        if any(factor not in FACTORS for factor in self.factors) or (self.factors and self.rule != "argmax"):
+            raise ValueError(f"factors {list(self.factors)} are none of {FACTORS}, or the rule is not argmax")
         return self
+
+    @property
+    def measure(self) -> Measure:
+        """The score that was made as large as possible."""
+        return Measure(self.metric, self.per, self.empty, self.scored)
 
     @property
     def total(self) -> int:
@@ -81,15 +114,25 @@ class Decision(Block):
         return tuple(edge_value(edge) for edge in self.edges)
 
     def to_plain(self) -> dict[str, Any]:
-        """Return plain data, with weights and thresholds written out beside shares and edges."""
+        """Return plain data, with weights and thresholds written out beside shares and edges, and so on."""
         plain = self.model_dump(mode="json")
         evidence = plain.pop("evidence")
-        return {**plain, "weights": self.weights, "thresholds": list(self.thresholds), "evidence": evidence}
+        return {
+            **plain,
+            "weights": self.weights,
+            "thresholds": list(self.thresholds),
+            "temperatures": {name: temperature_of(step) for name, step in self.temperature_steps.items()},
+            "class_weights": [factor / FACTOR_ONE for factor in self.factors],
+            "evidence": evidence,
+        }
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Decision:
         """Return what to_plain was made from."""
-        return cls.model_validate({key: plain[key] for key in plain if key not in ("weights", "thresholds")})
+        return cls.model_validate({key: plain[key] for key in plain if key not in _WRITTEN_OUT})
+
+
+_WRITTEN_OUT = ("weights", "thresholds", "temperatures", "class_weights")
 
 
 def write_decision(path: Path, decision: Decision) -> None:
@@ -124,6 +167,9 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
         if name not in probabilities:
             raise InputError(f"no probabilities of member '{name}'", fix="run maskwright predict")
         units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.int32)
+        if decision.temperature_steps.get(name):
+            kind: TaskKind = "multiclass" if decision.rule == "argmax" else "multilabel"
+            units = warm(units.astype(np.uint16), decision.temperature_steps[name], kind).astype(np.int32)
         units *= np.int32(decision.shares[name])
         total = units if total is None else total + units
     assert total is not None
@@ -141,23 +187,13 @@ def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.ui
     Returns:
         uint8 (H, W), or (K, H, W) of 0/1 for multilabel.
     """
-    if decision.rule == "argmax":
+    if decision.rule == "argmax" and not decision.factors and not decision.priority:
         label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
         return clean(label, decision.cleaning, task, probability)
     units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
-    planes = above(units, UNIT * decision.total, decision.edges)
+    if decision.rule == "argmax":
+        label, products = likeliest(units, decision.factors, decision.priority)
+        return clean(label, decision.cleaning, task, products)
+    planes = exclusive(above(units, UNIT * decision.total, decision.edges), decision.priority)
     label = planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
     return clean(label, decision.cleaning, task, probability)
-
-
-def above(units: NDArray[np.integer[Any]], scale: int, edges: Edges) -> NDArray[np.uint8]:
-    """Return where units / scale >= threshold, in whole numbers, uint8 (K, ...) of 0/1.
-
-    Args:
-        units: (K, ...) probabilities times `scale`.
-        scale: a multiple of 255.
-        edges: K edges.
-    """
-    # p >= (2b - 1)/510  <=>  2 units >= (2b - 1) scale / 255
-    limits = np.array([(2 * edge - 1) * (scale // 255) for edge in edges], np.int64)
-    return (2 * units >= limits.reshape(-1, *[1] * (units.ndim - 1))).view(np.uint8)

@@ -8,9 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.ensembling.thresholds import elementwise, mean_over_classes
-from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import score
+from maskwright.scoring.measures import Measure
 
 LEVEL = 0.95
 DRAWS = 2000
@@ -32,45 +30,44 @@ class Range(NamedTuple):
     """Groups of items that were drawn from."""
 
 
-def spread(counts: ItemCounts, groups: Sequence[str], metric: str, seed: int = 0) -> Range | None:
-    """Return the pooled score of some items with its interval, or None for fewer than 8 groups.
+def spread(counts: ItemCounts, groups: Sequence[str], measure: Measure, seed: int = 0) -> Range | None:
+    """Return the score of some items with its interval, or None for fewer than 8 groups.
 
     Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13): groups are
-    drawn with replacement, their counts added, and the score is made of the sums, as the headline's is.
+    drawn with replacement, what their items add is summed, and the score is made of the sums, as the headline's is.
 
     Args:
         counts: int64 (items, 4, K).
         groups: of each item; items of one group are drawn together.
-        metric: a name of scoring.
+        measure: the score.
         seed: of the draws.
     """
-    return _range(counts[:, None], groups, metric, seed)
+    return _range(counts[:, None], groups, measure, seed)
 
 
-def gap(before: ItemCounts, after: ItemCounts, groups: Sequence[str], metric: str, seed: int = 0) -> Range | None:
-    """Return the pooled score of `after` minus that of `before`, both drawn on the same items, with its interval."""
-    return _range(np.stack([before, after], 1), groups, metric, seed)
+def gap(before: ItemCounts, after: ItemCounts, groups: Sequence[str], measure: Measure, seed: int = 0) -> Range | None:
+    """Return the score of `after` minus that of `before`, both drawn on the same items, with its interval."""
+    return _range(np.stack([before, after], 1), groups, measure, seed)
 
 
-def _range(sides: NDArray[np.int64], groups: Sequence[str], metric: str, seed: int) -> Range | None:
+def _range(sides: NDArray[np.int64], groups: Sequence[str], measure: Measure, seed: int) -> Range | None:
     names = {name: index for index, name in enumerate(sorted(set(groups)))}
     units = len(names)
     if units < LEAST_UNITS:
         return None
-    pooled = np.zeros((units, *sides.shape[1:]), np.int64)
-    np.add.at(pooled, np.array([names[group] for group in groups]), sides)
-    flat = pooled.reshape(units, -1).astype(np.float64)
+    lifted = measure.lift(sides).astype(np.float64)
+    total = np.zeros((units, *lifted.shape[1:]))
+    np.add.at(total, np.array([names[group] for group in groups]), lifted)
+    flat = total.reshape(units, -1)
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(DRAWS // _CHUNK):
         drawn = rng.multinomial(units, np.full(units, 1 / units), size=_CHUNK).astype(np.float64)
-        counts = np.rint(drawn @ flat).astype(np.int64).reshape(_CHUNK, *sides.shape[1:])
-        tp, fp, fn, tn = np.moveaxis(counts, 2, 0)
-        scores = mean_over_classes(elementwise(tp, fp, fn, tn, metric))
+        scores = measure.mean((drawn @ flat).reshape(_CHUNK, *total.shape[1:]))
         found.append(scores[:, -1] - scores[:, 0] if sides.shape[1] == 2 else scores[:, 0])
     draws = np.concatenate(found)
     draws = draws[~np.isnan(draws)]
-    value = [score(Counts(*side), metric) for side in pooled.sum(0)]
+    value = [measure.score(side) for side in total.sum(0)]
     whole = value[-1] - value[0] if len(value) == 2 else value[0]
     if not draws.size or np.isnan(whole):
         return None

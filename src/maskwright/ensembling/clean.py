@@ -11,7 +11,7 @@ from pydantic import Field
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
-from maskwright.ensembling.thresholds import elementwise, mean_over_classes
+from maskwright.scoring.measures import Measure, Sums
 
 AREAS = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Pieces smaller than one of these, in pixels, may be taken away."""
@@ -102,27 +102,46 @@ def measure(
     return np.stack(tables)
 
 
-def best(table: NDArray[np.int64], base: NDArray[np.int64], metric: str, task: Task) -> Cleaning:
+def lifted(table: Table, base: NDArray[np.int64], measure: Measure, task: Task) -> Sums:
+    """Turn one item's table into what adds up over items.
+
+    Args:
+        table: from `measure`.
+        base: tp, fp, fn, tn of the item without cleaning, (4, K).
+        measure: the score.
+        task: what is predicted.
+
+    Returns:
+        the table itself where pixels are pooled; else sums of scores, (HOLES, AREAS, S, K), or (C, AREAS, S, C) for
+        multiclass, where each class is cleaned alone.
+    """
+    if measure.pooled:
+        return table
+    if task.kind == "multiclass":
+        return measure.lift(base + table)
+    return measure.lift(np.moveaxis(table, 0, -1))
+
+
+def best(table: Sums, base: Sums, measure: Measure, task: Task) -> Cleaning:
     """Return the sizes with the highest score; among equals the smallest.
 
     Args:
-        table: summed over items.
-        base: tp, fp, fn, tn without cleaning, (4, K).
-        metric: a name of scoring.
+        table: `lifted`, summed over items.
+        base: tp, fp, fn, tn without cleaning, or their sums of scores, (S, K), summed over items.
+        measure: the score.
         task: what is predicted.
     """
     if task.kind == "multiclass":
         least = [0] * task.planes
-        counts = base.astype(np.int64)
+        counts = base.astype(np.float64)
         for kind in range(task.planes):
-            options = counts + table[kind]
-            tp, fp, fn, tn = np.moveaxis(options, 1, 0)
-            scores = np.nan_to_num(mean_over_classes(elementwise(tp, fp, fn, tn, metric)))
+            options = counts + (table[kind] if measure.pooled else table[kind] - base)
+            scores = np.nan_to_num(measure.mean(options))
             place = int(scores.argmax())
             least[kind], counts = AREAS[place], options[place]
         return Cleaning(least=tuple(least))
-    tp, fp, fn, tn = np.moveaxis(table, -1, 0)
-    scores = np.nan_to_num(elementwise(tp, fp, fn, tn, metric))
+    sums = np.moveaxis(table, 0, -1) if measure.pooled else table
+    scores = np.nan_to_num(np.moveaxis(measure.classes(sums), -1, 0))
     places = [np.unravel_index(int(plane.argmax()), plane.shape) for plane in scores]
     return Cleaning(least=tuple(AREAS[a] for _, a in places), holes=tuple(HOLES[h] for h, _ in places))
 
@@ -153,11 +172,17 @@ def _filled(mask: Label, most: int) -> Label:
     """Fill holes of at most so many pixels; what touches the image's edge is no hole."""
     if not most:
         return mask
+    holes, sizes = _holes(mask)
+    return np.asarray(mask | (sizes <= most)[holes], np.uint8)
+
+
+def _holes(mask: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the holes of a mask; return numbers (H, W) and pixels of each, endless for what is none."""
     holes, areas = _pieces(mask == 0, connectivity=4)
-    inside = areas <= most
-    inside[0] = False
-    inside[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = False
-    return np.asarray(mask | inside[holes], np.uint8)
+    sizes = areas.astype(np.int64)
+    sizes[0] = np.iinfo(np.int64).max
+    sizes[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = np.iinfo(np.int64).max
+    return holes, sizes
 
 
 def _clean_plane(mask: Label, least: int, hole: int) -> Label:
@@ -187,14 +212,12 @@ def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
         return table
     part = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(cols[0] - 1, 0), cols[-1] + 2)
     mask, true, valid = mask[part], true[part], valid[part]  # the rest is outside whatever is done
-    before = None
+    holes, sizes = _holes(mask)
     for row, hole in enumerate(HOLES):
-        filled = _filled(mask, hole)
-        if before is not None and (filled == before).all():
+        if row and not ((sizes > HOLES[row - 1]) & (sizes <= hole)).any():
             table[row] = table[row - 1]
             continue
-        before = filled
-        pieces, areas = _pieces(filled)
+        pieces, areas = _pieces(mask | (sizes <= hole)[holes])
         hits = np.bincount(pieces[true], minlength=len(areas))
         counted = np.bincount(pieces[valid], minlength=len(areas))
         hits[0] = counted[0] = 0

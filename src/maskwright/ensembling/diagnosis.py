@@ -7,6 +7,7 @@ members, and two numbers of each item.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
-from maskwright.ensembling.blend import Decision
 from maskwright.ensembling.chance import LEVEL, spread
-from maskwright.ensembling.cleaning import count_cleaned
-from maskwright.ensembling.honest import Setting
+from maskwright.ensembling.decide import Decided
+from maskwright.ensembling.items import final_setting
 from maskwright.ensembling.oof import Item, OutOfFold
+from maskwright.ensembling.settle import heated
 
 BINS = 20
 """Equal steps of probability. Guo et al. (On Calibration of Modern Neural Networks, ICML 2017) take 15; 20 have
@@ -112,7 +113,6 @@ class _Looked:
         self.bins = np.zeros((rows, BINS, 3))
         self.pairs = np.zeros((2, members, members), np.int64)
         self.sums = np.zeros(3)
-        self.counts: NDArray[np.int64] | None = None
 
     def add(self, other: _Looked) -> None:
         """Take over another item's counts."""
@@ -121,12 +121,12 @@ class _Looked:
         self.sums += other.sums
 
 
-def diagnose(oof: OutOfFold, decision: Decision, task: Task, reporter: Reporter, stop: Stop | None = None) -> Diagnosis:
+def diagnose(oof: OutOfFold, decided: Decided, task: Task, reporter: Reporter, stop: Stop | None = None) -> Diagnosis:
     """Look once at all out-of-fold probabilities under a decision.
 
     Args:
         oof: items; members as in the decision.
-        decision: gives blend, thresholds, and what each fold was decided by.
+        decided: gives blend, thresholds, and how items fare by what the other folds chose.
         task: what is predicted.
         reporter: gets a progress bar.
         stop: looked at between items.
@@ -135,25 +135,20 @@ def diagnose(oof: OutOfFold, decision: Decision, task: Task, reporter: Reporter,
         InputError: a stored file is damaged or does not fit its label.
         Interrupted: a signal asked to stop.
     """
-    shares = tuple(decision.shares.values())
-    nested = {row.fold: Setting(row.shares, row.edges) for row in decision.evidence.folds}
+    decision, setting = decided.decision, final_setting(decided.decision)
+    shares = setting.shares
 
     def work(item: Item) -> _Looked:
-        found = look(item, shares, decision.fixed_edge, task)
-        if nested:
-            found.counts = count_cleaned(item, nested[item.entry.fold], decision.cleaning, task)
-        return found
+        values, scale = heated(item.values, item.scale, setting, task)
+        return look(replace(item, values=values, scale=scale), shares, decision.fixed_edge, task)
 
     total = _Looked(len(shares), task.planes + (task.kind == "multiclass"))
-    items, counts, groups = {}, [], []
+    items = {}
     for entry, found in oof.each(work, reporter, "diagnose", stop):
         total.add(found)
         seen = max(found.sums[0], 1.0)
         items[entry.key] = Unsure(entropy=round(found.sums[1] / seen, 6), disagreement=round(found.sums[2] / seen, 6))
-        if found.counts is not None:
-            counts.append(found.counts)
-            groups.append(entry.group)
-    range_ = spread(np.stack(counts), groups, decision.metric) if counts else None
+    range_ = spread(decided.honest, [entry.group for entry in oof.entries], decision.measure)
     return Diagnosis(
         pixels=int(total.sums[0]),
         honest=None if range_ is None else HonestRange(low=range_.low, high=range_.high, units=range_.units),

@@ -20,7 +20,7 @@ def plain_score(score: float) -> Score:
 class Choice(Block):
     """One thing that could be tuned, against leaving it as it was."""
 
-    what: Literal["thresholds", "weights", "cleaning"]
+    what: Literal["thresholds", "weights", "temperatures", "factors", "cleaning", "priority"]
     kept: bool
     outcome: str
     """What tuning chose on all items, in words."""
@@ -29,14 +29,14 @@ class Choice(Block):
     optimistic_gain: float
     """The same difference on the items that chose it."""
     low: float
-    """Lower end of the 99 % interval of the honest gain: paired bootstrap over groups of items."""
+    """Lower end of the 99 % interval of the honest gain: paired bootstrap over groups of items, Student's t if few."""
     high: float
     """Upper end of it."""
     folds_better: int
     """Folds on which it was better."""
     folds: int
     units: int
-    """Groups of items that the bootstrap drew from."""
+    """Groups of items, the independent witnesses."""
     reason: str
 
 
@@ -96,7 +96,7 @@ class ClassEvidence(ClassScore):
 
 
 class Evidence(Block):
-    """Scores, and every choice with what speaks for it. Scores: mean over classes, pixels pooled."""
+    """Scores, and every choice with what speaks for it. Scores: the decision's measure, mean over its classes."""
 
     honest: Score
     """Nested estimate of what was kept: each fold decided by what the other folds chose."""

@@ -1,10 +1,10 @@
 """Honest estimates: each fold decided by what the other folds chose; and whether a gain is more than chance.
 
 A tuned part is kept only if, on folds that had no part in choosing it, it
-  1. scores higher than leaving it out, pooled over all folds,
+  1. scores higher than leaving it out, over all folds together,
   2. is better on more than half of the folds, and
-  3. has a gain whose 99 % interval lies above 0, by a paired bootstrap over groups of items; with fewer
-     than 8 groups that is never believed, as 8 coin tosses come out alike by chance in 0.4 % of cases.
+  3. has a gain whose 99 % interval lies above 0: by a paired bootstrap over groups of items, or, with 3 to 7
+     groups, by Student's t of the gains of the groups; with 2 it is never believed.
 99 and not 95 %, because the choices of the folds lean on shared items, which a bootstrap of fixed choices
 does not see: of members that differ by chance alone, 95 % kept worthless weights in 1 to 7 % of cases and
 99 % in 0.9 to 2.3 % (800 simulated sets of each kind, 12 to 60 items, 2 to 5 folds, docs/log.md 2026-11-21).
@@ -19,29 +19,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.stop import Stop
+from maskwright.ensembling.evidence import Choice
 from maskwright.ensembling.oof import Item, OutOfFold
 from maskwright.ensembling.select import Path, Shares
+from maskwright.ensembling.settle import Setting, count_setting
 from maskwright.ensembling.tally import Tally
-from maskwright.ensembling.thresholds import Edges, Rule, elementwise, mean_over_classes
-from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import score
+from maskwright.ensembling.thresholds import Edges, Rule
+from maskwright.scoring.measures import Measure, Sums
 
 DRAWS = 2000
 """Bootstrap samples; an end of the interval rests on 10 of them."""
 CHUNK = 100
-LEAST_UNITS = 8
+LEAST_UNITS = 3
+BOOTSTRAPPED = 8
+"""Groups from which on the bootstrap is used: 8 coin tosses come out alike by chance in 0.4 % of cases."""
+STUDENT = {3: 9.925, 4: 5.841, 5: 4.604, 6: 4.032, 7: 3.707}
+"""Groups -> 99.5 % quantile of Student's t with one degree of freedom less (Student 1908; any table)."""
 ItemCounts = NDArray[np.int64]
 """tp, fp, fn, tn of each item and plane, int64 (items, 4, K)."""
-
-
-class Setting(NamedTuple):
-    """One way to answer."""
-
-    shares: Shares
-    edges: Edges
 
 
 class Procedure(NamedTuple):
@@ -59,6 +56,7 @@ class Chooser:
         tally: counts of all candidates.
         rule: how thresholds are tuned, if they are.
         default: the fixed thresholds.
+        priority: planes, as the recipe wants them.
         eligible: fold to leave out (None: none) -> candidates in order of preference, equal shares first.
     """
 
@@ -66,6 +64,7 @@ class Chooser:
     rule: Rule
     default: Edges
     eligible: Callable[[Path], Sequence[Shares]]
+    priority: tuple[int, ...] = ()
 
     def choose(self, procedure: Procedure, left_out: Path = None) -> Setting:
         """Return the setting with the highest score on all folds but one; among equals the first candidate."""
@@ -76,7 +75,8 @@ class Chooser:
             edges = self.tally.tuned(shares, folds, self.rule, self.default) if procedure.thresholds else self.default
             value = self.tally.score(shares, folds, edges)
             if best is None or value > highest:
-                best, highest = Setting(shares, edges), -1.0 if np.isnan(value) else value
+                best = Setting(shares, edges, priority=self.priority)
+                highest = -1.0 if np.isnan(value) else value
         assert best is not None
         return best
 
@@ -84,18 +84,17 @@ class Chooser:
         """Return for each fold what the other folds choose."""
         return {fold: self.choose(procedure, fold) for fold in self.tally.folds}
 
-    def honest(self, procedure: Procedure) -> Counts:
-        """Return the counts over all folds, each under what the others chose."""
-        chosen = self.nested(procedure)
-        total = Counts.zero(self.tally.task.planes)
-        for fold, (shares, edges) in chosen.items():
-            total += self.tally.counts(shares, [fold], edges)
-        return total
+    def honest(self, procedure: Procedure) -> Sums:
+        """Return what the measure adds up to over all folds, each under what the others chose, (S, K)."""
+        parts = [
+            self.tally.sums(setting.shares, [fold], setting.edges) for fold, setting in self.nested(procedure).items()
+        ]
+        return np.asarray(np.sum(parts, axis=0))
 
-    def optimistic(self, procedure: Procedure) -> Counts:
-        """Return the counts over all folds under what all folds chose."""
-        shares, edges = self.choose(procedure)
-        return self.tally.counts(shares, self.tally.folds, edges)
+    def optimistic(self, procedure: Procedure) -> Sums:
+        """Return what the measure adds up to over all folds under what all folds chose, (S, K)."""
+        setting = self.choose(procedure)
+        return self.tally.sums(setting.shares, self.tally.folds, setting.edges)
 
 
 @dataclass(frozen=True)
@@ -117,11 +116,12 @@ class Gain:
     @property
     def reason(self) -> str:
         """Say in words why it is believed or not."""
-        interval = f"99 % interval {self.low:+.4f} to {self.high:+.4f}"
+        few = f" of {self.units} groups' gains" if self.units < BOOTSTRAPPED else ""
+        interval = f"99 % interval {self.low:+.4f} to {self.high:+.4f}{few}"
         if not self.gain > 0:
             return "no gain on folds that had no part in choosing"
         if self.units < LEAST_UNITS:
-            return f"{self.units} groups of items are too few to tell a gain from chance; {LEAST_UNITS} are needed"
+            return f"{self.units} groups of items cannot tell a gain from chance; {LEAST_UNITS} are needed"
         if not self.low > 0:
             return f"the gain may be chance: {interval}"
         if not 2 * self.folds_better > self.folds:
@@ -129,74 +129,122 @@ class Gain:
         return f"better on {self.folds_better} of {self.folds} folds, {interval}"
 
 
-def count_settings(item: Item, settings: Sequence[Setting], task: Task) -> list[NDArray[np.int64]]:
-    """Return tp, fp, fn, tn of each plane of an item under some settings, int64 (4, K) each.
+class Plan(NamedTuple):
+    """Settings to answer with."""
 
-    They are the counts of blend.answer of blend.blend, pixel for pixel.
-    """
-    counter = Tally(task, "", tuple(dict.fromkeys(setting.shares for setting in settings)), (0,))
-    counter.add(0, counter.measure(item.values, item.scale, item.label, item.valid))
-    found = [counter.counts(setting.shares, [0], setting.edges) for setting in settings]
-    return [np.stack([counts.tp, counts.fp, counts.fn, counts.tn]) for counts in found]
+    nested: Mapping[int, Setting]
+    """Fold -> what the other folds chose."""
+    final: Setting
+    """What all folds chose."""
 
 
-def count_items(
-    oof: OutOfFold,
-    settings: Mapping[Procedure, Mapping[int, Setting]],
-    reporter: Reporter,
-    stop: Stop | None = None,
-) -> dict[Procedure, ItemCounts]:
-    """Count every item under what each procedure chose without its fold.
+@dataclass(frozen=True)
+class State:
+    """A plan, and how every item fares under it."""
+
+    plan: Plan
+    honest: ItemCounts
+    """Each item under what the other folds chose."""
+    rosy: ItemCounts
+    """Each item under the final setting, which was chosen on it too."""
+
+
+def count_plans(oof: OutOfFold, plans: Sequence[Plan], reporter: Reporter, stop: Stop | None = None) -> list[State]:
+    """Count every item under some plans, in one pass.
 
     Args:
         oof: items.
-        settings: procedure -> fold -> setting.
+        plans: what to answer with.
         reporter: gets a progress bar.
         stop: looked at between items.
     """
 
-    def work(item: Item) -> dict[Setting, NDArray[np.int64]]:
-        wanted = list(dict.fromkeys(chosen[item.entry.fold] for chosen in settings.values()))
-        return dict(zip(wanted, count_settings(item, wanted, oof.task), strict=True))
+    def work(item: Item) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        pairs = [(plan.nested[item.entry.fold], plan.final) for plan in plans]
+        seen = {setting: count_setting(item, setting, oof.task) for pair in pairs for setting in pair}
+        return [(seen[one], seen[other]) for one, other in pairs]
 
-    found: dict[Procedure, list[NDArray[np.int64]]] = {procedure: [] for procedure in settings}
-    for entry, counted in oof.each(work, reporter, "decide: items", stop):
-        for procedure, chosen in settings.items():
-            found[procedure].append(counted[chosen[entry.fold]])
-    return {procedure: np.stack(rows) for procedure, rows in found.items()}
+    rows = [found for _, found in oof.each(work, reporter, "decide: items", stop)]
+    return [
+        State(plan, np.stack([row[place][0] for row in rows]), np.stack([row[place][1] for row in rows]))
+        for place, plan in enumerate(plans)
+    ]
 
 
-def compare(before: ItemCounts, after: ItemCounts, oof: OutOfFold, metric: str, seed: int = 0) -> Gain:
+def verdict(what: str, before: State, after: State, outcome: str, oof: OutOfFold, measure: Measure) -> Choice:
+    """Say whether a plan is more than chance better than a plainer one.
+
+    Args:
+        what: name of the choice.
+        before: the plainer plan.
+        after: the other.
+        outcome: what was chosen on all items, in words.
+        oof: gives the fold and the group of each item.
+        measure: the score.
+    """
+    found = compare(before.honest, after.honest, oof, measure)
+    rosy = [np.nan_to_num(measure.score(measure.lift(state.rosy).sum(0))) for state in (before, after)]
+    return Choice.model_validate(
+        {
+            "what": what,
+            "kept": found.believed,
+            "outcome": outcome,
+            "honest_gain": found.gain,
+            "optimistic_gain": float(rosy[1] - rosy[0]),
+            "low": found.low,
+            "high": found.high,
+            "folds_better": found.folds_better,
+            "folds": found.folds,
+            "units": found.units,
+            "reason": found.reason,
+        }
+    )
+
+
+def compare(before: ItemCounts, after: ItemCounts, oof: OutOfFold, measure: Measure, seed: int = 0) -> Gain:
     """Compare two procedures on the same items.
 
     Args:
         before: counts of each item under the plainer procedure.
         after: counts under the other.
         oof: gives the fold and the group of each item.
-        metric: a name of scoring.
+        measure: the score.
         seed: of the bootstrap.
     """
+    pair = np.stack([measure.lift(before), measure.lift(after)], 1).astype(np.float64)  # (items, 2, S, K)
     folds = np.array([entry.fold for entry in oof.entries])
-    better = sum(_pooled(after[folds == fold], metric) > _pooled(before[folds == fold], metric) for fold in oof.folds)
     names = {name: index for index, name in enumerate(oof.groups)}
     group = np.array([names[entry.group] for entry in oof.entries])
-    units = len(names)
-    pair = np.zeros((units, 2, *before.shape[1:]), np.int64)
-    np.add.at(pair, group, np.stack([before, after], 1))
-    flat = pair.reshape(units, -1).astype(np.float64)
+    units = np.zeros((len(names), *pair.shape[1:]))
+    np.add.at(units, group, pair)
+
+    def gains(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        scores = np.nan_to_num(measure.mean(sums))
+        return np.asarray(scores[..., 1] - scores[..., 0], np.float64)
+
+    better = sum(float(gains(pair[folds == fold].sum(0))) > 0 for fold in oof.folds)
+    low, high = _student(gains(units)) if len(units) < BOOTSTRAPPED else _bootstrap(units, gains, seed)
+    return Gain(float(gains(pair.sum(0))), low, high, int(better), len(oof.folds), len(units))
+
+
+def _student(gains: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 99 % interval of the mean gain of a few groups; without bounds for two."""
+    number, mean = len(gains), float(gains.mean())
+    if number not in STUDENT:
+        return -1.0, 1.0
+    half = STUDENT[number] * float(gains.std(ddof=1)) / number**0.5
+    return mean - half, mean + half
+
+
+def _bootstrap(
+    units: NDArray[np.float64], gains: Callable[[NDArray[np.float64]], NDArray[np.float64]], seed: int
+) -> tuple[float, float]:
+    """Return the 99 % interval of the gain over draws of groups: units (G, 2, S, K)."""
+    number, flat = len(units), units.reshape(len(units), -1)
     rng = np.random.default_rng(seed)
-    gains = []
+    found = []
     for _ in range(DRAWS // CHUNK):
-        drawn = rng.multinomial(units, np.full(units, 1 / units), size=CHUNK).astype(np.float64)
-        counts = np.rint(drawn @ flat).astype(np.int64).reshape(CHUNK, 2, *before.shape[1:])
-        tp, fp, fn, tn = np.moveaxis(counts, 2, 0)
-        scores = mean_over_classes(elementwise(tp, fp, fn, tn, metric))
-        gains.append(np.nan_to_num(scores[:, 1]) - np.nan_to_num(scores[:, 0]))
-    low, high = np.quantile(np.concatenate(gains), [0.005, 0.995])
-    gain = _pooled(after, metric) - _pooled(before, metric)
-    return Gain(gain, float(low), float(high), int(better), len(oof.folds), units)
-
-
-def _pooled(items: ItemCounts, metric: str) -> float:
-    """Return the score of some items' pixels together; 0 where there is none."""
-    return float(np.nan_to_num(score(Counts(*items.sum(0)), metric)))
+        drawn = rng.multinomial(number, np.full(number, 1 / number), size=CHUNK).astype(np.float64)
+        found.append(gains((drawn @ flat).reshape(CHUNK, *units.shape[1:])))
+    low, high = np.quantile(np.concatenate(found), [0.005, 0.995])
+    return float(low), float(high)

@@ -18,15 +18,14 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
-from maskwright.ensembling.cleaning import count_cleaned
 from maskwright.ensembling.evidence import ClassScore, Score, plain_score
-from maskwright.ensembling.honest import Setting, count_settings
 from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems, Truth
 from maskwright.ensembling.record import class_scores
 from maskwright.ensembling.select import alone
+from maskwright.ensembling.settle import Setting, count_setting
 from maskwright.inference.store import Store
 from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import score
+from maskwright.scoring.measures import Measure, Sums
 
 COUNTED = ("tp", "fp", "fn")
 
@@ -104,10 +103,15 @@ def score_items(
     setting = final_setting(decision)
 
     def work(item: Item) -> NDArray[np.int64]:
-        return count_cleaned(item, setting, decision.cleaning, task)
+        return count_setting(item, setting, task)
 
-    counted = oof.each(work, reporter, "score oof", stop)
-    return [_row(entry, oof.split, counts, decision.metric) for entry, counts in counted]
+    counted = [found for _, found in oof.each(work, reporter, "score oof", stop)]
+    return rows_of(oof, decision, np.stack(counted))
+
+
+def rows_of(oof: OutOfFold, decision: Decision, counts: NDArray[np.int64]) -> list[ItemRow]:
+    """Return a row for each out-of-fold item from its counts under the final decision, int64 (items, 4, K)."""
+    return [_row(entry, oof.split, own, decision.measure) for entry, own in zip(oof.entries, counts, strict=True)]
 
 
 def score_set(
@@ -151,24 +155,27 @@ def score_set(
         settings += [Setting(single, fixed), Setting(single, own.get(name, fixed))]
 
     def work(item: Item) -> NDArray[np.int64]:
-        counted = count_settings(item, settings, task)
-        return np.stack([count_cleaned(item, settings[0], decision.cleaning, task), *counted[1:]])
+        return np.stack([count_setting(item, setting, task) for setting in settings])
 
+    measure = decision.measure
     total = np.zeros((len(settings), 4, task.planes), np.int64)
+    sums: Sums = np.zeros_like(measure.lift(total))
     rows = []
     for entry, counted in items.each(work, reporter, f"score {split}", stop):
         total += counted
-        rows.append(_row(entry, split, counted[0], decision.metric))
-    return _set_score(total, names, items, decision.metric), rows
+        sums += measure.lift(counted)
+        rows.append(_row(entry, split, counted[0], measure))
+    values = [plain_score(measure.score(each)) for each in sums]
+    return _set_score(values, Counts(*total[0]), names, items, measure), rows
 
 
-def _set_score(total: NDArray[np.int64], names: Sequence[str], items: StoredItems, metric: str) -> SetScore:
-    """Put pooled counts into words: first the decision's, then two of each member, fixed and tuned."""
-    values = [plain_score(score(Counts(*counts), metric)) for counts in total]
-    decided = Counts(*total[0])
+def _set_score(
+    values: Sequence[Score], decided: Counts, names: Sequence[str], items: StoredItems, measure: Measure
+) -> SetScore:
+    """Put scores into words: first the decision's, then two of each member, fixed and tuned."""
     return SetScore(
         split=items.split,
-        metric=metric,
+        metric=measure.name,
         items=len(items.entries),
         pixels=int(decided.pixels[0]),
         decided=values[0],
@@ -182,7 +189,15 @@ def _set_score(total: NDArray[np.int64], names: Sequence[str], items: StoredItem
 
 def final_setting(decision: Decision) -> Setting:
     """Return the decision as a setting, members in its own order."""
-    return Setting(tuple(decision.shares.values()), decision.edges)
+    steps = tuple(decision.temperature_steps.get(name, 0) for name in decision.shares)
+    return Setting(
+        shares=tuple(decision.shares.values()),
+        edges=decision.edges,
+        temperatures=steps if any(steps) else (),
+        factors=decision.factors,
+        priority=decision.priority,
+        cleaning=decision.cleaning,
+    )
 
 
 def write_items(path: Path, rows: Sequence[ItemRow], task: Task) -> None:
@@ -230,6 +245,6 @@ def _header(task: Task) -> list[str]:
     return ["key", "fold", "split", "score", *(f"{field}:{name}" for name in task.plane_names for field in COUNTED)]
 
 
-def _row(entry: Entry, split: str, counts: NDArray[np.int64], metric: str) -> ItemRow:
+def _row(entry: Entry, split: str, counts: NDArray[np.int64], measure: Measure) -> ItemRow:
     tp, fp, fn = (tuple(int(number) for number in counts[index]) for index in range(3))
-    return ItemRow(entry.key, entry.fold, split, plain_score(score(Counts(*counts), metric)), tp, fp, fn)
+    return ItemRow(entry.key, entry.fold, split, plain_score(measure.item(counts)), tp, fp, fn)

@@ -7,11 +7,13 @@ enough; pixels on which they do not are gathered and blended many at a time.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from maskwright.core.compiled import BYTES, NUMBERS, helper, kernel
+from maskwright.core.compiled import BYTES, BYTES_OUT, NUMBERS, helper, kernel
 
 Values = NDArray[np.uint16]
 Bytes = NDArray[np.uint8]
@@ -173,3 +175,132 @@ def count_classes(values: Values, truth: Bytes, valid: Bytes, shares: Numbers, m
                 matrices[candidate, truth[places[place]], best[place]] += 1
     for candidate in range(candidates):
         matrices[candidate] += agreed
+
+
+@kernel(types.void(types.Array(types.uint16, 2, "C", readonly=True), NUMBERS, types.Array(types.int32, 1, "C")))
+def blend_members(values: Any, shares: Numbers, units: Small) -> None:
+    """Sum shares times values.
+
+    Args:
+        values: uint16 (M, N).
+        shares: int64 (M,).
+        units: int32 (N,), filled.
+    """
+    for begin in range(0, units.size, BLOCK):
+        end = min(begin + BLOCK, units.size)
+        sums = units[begin:end]
+        sums[:] = 0
+        for member in range(shares.size):
+            share = np.int32(shares[member])
+            if share != 0:
+                row = values[member, begin:end]
+                for place in range(row.size):
+                    sums[place] += share * np.int32(row[place])
+
+
+@kernel(types.void(types.Array(types.int64, 2, "C", readonly=True), NUMBERS, BYTES_OUT))
+def largest(values: Any, order: Numbers, label: Bytes) -> None:
+    """Write the class of the largest value of each pixel; among equals the one that comes first in `order`.
+
+    Args:
+        values: int64 (C, N).
+        order: all classes.
+        label: uint8 (N,), filled.
+    """
+    highest = np.empty(BLOCK, np.int64)
+    for begin in range(0, label.size, BLOCK):
+        end = min(begin + BLOCK, label.size)
+        highest[:] = np.iinfo(np.int64).min
+        best = label[begin:end]
+        for step in range(order.size):
+            number = np.uint8(order[step])
+            row = values[order[step], begin:end]
+            for place in range(row.size):
+                value = row[place]
+                best[place] = number if value > highest[place] else best[place]
+                highest[place] = max(value, highest[place])
+
+
+@kernel(
+    types.void(
+        types.Array(types.uint16, 2, "C", readonly=True),
+        types.Array(types.uint16, 1, "C", readonly=True),
+        types.Array(types.uint16, 2, "C"),
+    )
+)
+def warm_classes(values: Any, table: Any, made: Any) -> None:
+    """Look up each probability and divide by the sum over classes, rounded to whole units.
+
+    Args:
+        values: uint16 (C, N).
+        table: uint16 (65536,).
+        made: uint16 (C, N), filled; as given where all are 0.
+    """
+    totals = np.empty(BLOCK, np.int64)
+    for begin in range(0, values.shape[1], BLOCK):
+        end = min(begin + BLOCK, values.shape[1])
+        totals[:] = 0
+        for plane in range(values.shape[0]):
+            row, out = values[plane, begin:end], made[plane, begin:end]
+            for place in range(row.size):
+                out[place] = table[row[place]]
+                totals[place] += out[place]
+        for plane in range(values.shape[0]):
+            out = made[plane, begin:end]
+            for place in range(out.size):
+                total = max(totals[place], 1)
+                out[place] = np.uint16((2 * np.int64(out[place]) * 65535 + total) // (2 * total))
+
+
+@kernel(
+    types.void(
+        types.Array(types.int32, 2, "C", readonly=True),
+        BYTES,
+        NUMBERS,
+        NUMBERS,
+        types.int64,
+        NUMBERS,
+        types.Array(types.int64, 3, "C"),
+    )
+)
+def count_wins(
+    units: Any, truth: Bytes, factors: Numbers, order: Numbers, kind: int, steps: Numbers, wins: Any
+) -> None:
+    """Count pixels by truth, by the best of all classes but one, and by the first factor at which that one wins.
+
+    Args:
+        units: int32 (C, N), blended probabilities in whole numbers.
+        truth: uint8 (N,), ids below C.
+        factors: int64 (C,), of the other classes.
+        order: all classes; of equals the first wins.
+        kind: the one class.
+        steps: int64 (F,), factors that it might have, ascending.
+        wins: int64 (C, C, F + 1), added to; the last place: it wins at none of them.
+    """
+    best, rivals = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    mine = 0
+    for place in range(order.size):
+        if order[place] == kind:
+            mine = place
+    for begin in range(0, truth.size, BLOCK):
+        end = min(begin + BLOCK, truth.size)
+        best[:] = -1
+        for place in range(order.size):
+            other = order[place]
+            if other != kind:
+                row, factor = units[other, begin:end], factors[other]
+                for index in range(row.size):
+                    value = factor * row[index]
+                    rivals[index] = place if value > best[index] else rivals[index]
+                    best[index] = max(value, best[index])
+        own = units[kind, begin:end]
+        for index in range(own.size):
+            low, high = 0, steps.size
+            value, goal = np.int64(own[index]), best[index] + (1 if rivals[index] < mine else 0)
+            while low < high:
+                middle = (low + high) >> 1
+                if steps[middle] * value >= goal:
+                    high = middle
+                else:
+                    low = middle + 1
+            wins[truth[begin + index], order[rivals[index]], low] += 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from maskwright.core.labels import Task
-from maskwright.ensembling.cleaning import Cleaned
 from maskwright.ensembling.evidence import (
     CandidateScore,
     Choice,
@@ -17,43 +16,38 @@ from maskwright.ensembling.evidence import (
     Score,
     plain_score,
 )
-from maskwright.ensembling.honest import Chooser, Procedure, Setting
+from maskwright.ensembling.honest import Chooser, Procedure, State
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.ensembling.select import Shares, alone, uniform
-from maskwright.ensembling.thresholds import curves
 from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import per_class, score
+from maskwright.scoring.scores import per_class
 
 NOTHING_TUNED = Procedure(False, False)
 
 
-def gather(
-    oof: OutOfFold, chooser: Chooser, kept: Procedure, choices: tuple[Choice, ...], cleaned: Cleaned | None = None
-) -> Evidence:
+def gather(oof: OutOfFold, chooser: Chooser, state: State, choices: tuple[Choice, ...]) -> Evidence:
     """Return all scores of a decision.
 
     Args:
         oof: the items it was made on.
         chooser: counts of all candidates.
-        kept: what is tuned in the end.
+        state: what is answered in the end, and how the items fare.
         choices: what was tried.
-        cleaned: counts after cleaning, if that is kept.
     """
-    tally = chooser.tally
-    honest = chooser.honest(kept) if cleaned is None else Counts(*cleaned.honest.sum(0))
-    final = chooser.choose(kept)
-    optimistic = chooser.optimistic(kept) if cleaned is None else cleaned.optimistic
+    tally, final = chooser.tally, state.plan.final
+    measure = tally.measure
+    honest = Counts(*state.honest.sum(0))
     confusion = tally.pooled(final.shares, tally.folds) if oof.task.kind == "multiclass" else np.zeros((0, 0), int)
     return Evidence(
-        honest=plain_score(score(honest, tally.metric)),
-        optimistic=plain_score(score(optimistic, tally.metric)),
-        default=plain_score(score(chooser.optimistic(NOTHING_TUNED), tally.metric)),
+        honest=plain_score(measure.score(measure.lift(state.honest).sum(0))),
+        optimistic=plain_score(measure.score(measure.lift(state.rosy).sum(0))),
+        default=plain_score(measure.score(chooser.optimistic(NOTHING_TUNED))),
         items=len(oof.entries),
         pixels=int(honest.pixels[0]),
         choices=choices,
         members=tuple(_member(index, name, chooser, len(oof.members)) for index, name in enumerate(oof.members)),
         candidates=tuple(_candidate(shares, chooser) for shares in tally.candidates),
-        folds=_folds(oof, chooser, kept, cleaned),
+        folds=_folds(oof, chooser, state),
         classes=_classes(oof, chooser, final.shares, honest),
         confusion=tuple(tuple(int(value) for value in row) for row in confusion),
     )
@@ -66,9 +60,9 @@ def _member(index: int, name: str, chooser: Chooser, members: int) -> MemberScor
     tuned = Procedure(False, True)
     return MemberScore(
         name=name,
-        fixed=plain_score(score(own.optimistic(NOTHING_TUNED), tally.metric)),
-        tuned_honest=plain_score(score(own.honest(tuned), tally.metric)),
-        tuned_optimistic=plain_score(score(own.optimistic(tuned), tally.metric)),
+        fixed=plain_score(tally.measure.score(own.optimistic(NOTHING_TUNED))),
+        tuned_honest=plain_score(tally.measure.score(own.honest(tuned))),
+        tuned_optimistic=plain_score(tally.measure.score(own.optimistic(tuned))),
         edges=own.choose(tuned).edges,
     )
 
@@ -84,26 +78,20 @@ def _candidate(shares: Shares, chooser: Chooser) -> CandidateScore:
     )
 
 
-def _folds(oof: OutOfFold, chooser: Chooser, kept: Procedure, cleaned: Cleaned | None) -> tuple[FoldScore, ...]:
+def _folds(oof: OutOfFold, chooser: Chooser, state: State) -> tuple[FoldScore, ...]:
     tally = chooser.tally
-    equal = uniform(len(oof.members))
-
-    def honest(fold: int, setting: Setting) -> float:
-        if cleaned is None:
-            return tally.score(setting.shares, [fold], setting.edges)
-        mine = [entry.fold == fold for entry in oof.entries]
-        return score(Counts(*cleaned.honest[mine].sum(0)), tally.metric)
-
+    measure, equal = tally.measure, uniform(len(oof.members))
+    folds = np.array([entry.fold for entry in oof.entries])
     return tuple(
         FoldScore(
             fold=fold,
-            items=sum(entry.fold == fold for entry in oof.entries),
+            items=int((folds == fold).sum()),
             default=plain_score(tally.score(equal, [fold], chooser.default)),
-            honest=plain_score(honest(fold, setting)),
+            honest=plain_score(measure.score(measure.lift(state.honest[folds == fold]).sum(0))),
             shares=setting.shares,
             edges=setting.edges,
         )
-        for fold, setting in chooser.nested(kept).items()
+        for fold, setting in state.plan.nested.items()
     )
 
 
@@ -124,7 +112,7 @@ def _classes(oof: OutOfFold, chooser: Chooser, shares: Shares, honest: Counts) -
     tally = chooser.tally
     lines: list[tuple[Score, ...]] = [()] * oof.task.planes
     if oof.task.kind != "multiclass":
-        drawn = curves(tally.pooled(shares, tally.folds), tally.metric)
+        drawn = tally.curve(shares, tally.folds)
         lines = [tuple(plain_score(value) for value in line[1:]) for line in drawn]
     found = class_scores(honest, oof.task)
     return tuple(ClassEvidence(**each.model_dump(), curve=line) for each, line in zip(found, lines, strict=True))

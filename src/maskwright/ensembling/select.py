@@ -1,18 +1,22 @@
-"""Which blends are looked at: equal shares, each member alone, a grid of shares, or greedy selection."""
+"""Which blends are looked at: equal shares, each member alone, a grid of shares, or a search of the simplex."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import product
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import permutations, product
 from typing import Literal
 
 Shares = tuple[int, ...]
 """Whole shares of the members, without a common divisor; the weight of each is its share of the sum."""
+PARTS = 20
+"""Parts of the whole that a search moves between members: steps of 0.05."""
+MOVES = (4, 2, 1)
+"""Parts moved at once, first the largest."""
 Path = int | None
 """A fold that must not be looked at, or None: all may be."""
 STEPS = {2: 10, 3: 4}
-"""Members -> parts of the whole: steps of 0.1 and 0.25. More members are selected greedily."""
+"""Members -> parts of the whole: steps of 0.1 and 0.25. With more members the blend is searched for."""
 ROUNDS = 10
 """Members drawn at most, with replacement, so weights are tenths or coarser (Caruana et al., ICML 2004)."""
 
@@ -44,7 +48,7 @@ def fixed_candidates(members: int, blend: Literal["mean", "weighted"]) -> tuple[
     return tuple(dict.fromkeys(found))
 
 
-def needs_greedy(members: int, blend: Literal["mean", "weighted"]) -> bool:
+def needs_search(members: int, blend: Literal["mean", "weighted"]) -> bool:
     """Say whether the grid would be too large."""
     return blend == "weighted" and members > max(STEPS)
 
@@ -85,6 +89,75 @@ def greedy(
             if path not in best or top > best[path][0]:
                 best[path] = (top, reduced(drawn[path]))
     return {path: shares for path, (_, shares) in best.items()}
+
+
+def exchange(
+    begun: Mapping[Path, Shares],
+    measure: Callable[[Sequence[Shares]], None],
+    score: Callable[[Shares, Path], float],
+) -> dict[Path, Shares]:
+    """Climb from a blend by moving shares from one member to another, as long as that helps.
+
+    Every pair of members is tried, with 4, then 2, then 1 twentieths of the whole; each time the best move is taken.
+    All paths go side by side so that each new blend is measured once.
+
+    Args:
+        begun: path -> where to begin.
+        measure: called with blends that may be new, ahead of `score`.
+        score: score of a blend on a path; nan counts as the worst.
+
+    Returns:
+        path -> the best blend found; never worse than where it began.
+    """
+    seen: set[Shares] = set(begun.values())
+
+    def prepare(options: Iterable[Shares]) -> None:
+        new = [shares for shares in dict.fromkeys(options) if shares not in seen]
+        measure(new)
+        seen.update(new)
+
+    places = {path: _in_parts(shares) for path, shares in begun.items()}
+    prepare(reduced(place) for place in places.values())
+    best = {path: (_or_worst(score(shares, path)), shares) for path, shares in begun.items()}
+    value = {path: _or_worst(score(reduced(place), path)) for path, place in places.items()}
+    for size in MOVES:
+        open_paths = set(places)
+        while open_paths:
+            options = {path: _moves(places[path], size) for path in sorted(open_paths, key=str)}
+            prepare(reduced(option) for moves in options.values() for option in moves)
+            for path, moves in options.items():
+                scored = [(_or_worst(score(reduced(option), path)), option) for option in moves]
+                top, place = max(scored, key=lambda pair: pair[0], default=(-2.0, places[path]))
+                if top > value[path]:
+                    value[path], places[path] = top, place
+                else:
+                    open_paths.discard(path)
+    for path, place in places.items():
+        if value[path] > best[path][0]:
+            best[path] = (value[path], reduced(place))
+    return {path: shares for path, (_, shares) in best.items()}
+
+
+def _in_parts(shares: Shares) -> Shares:
+    """Return the nearest blend of PARTS parts: what is left over goes to the largest remainders."""
+    total = sum(shares)
+    parts = [share * PARTS // total for share in shares]
+    rest = sorted(range(len(shares)), key=lambda index: -(shares[index] * PARTS % total))
+    for index in rest[: PARTS - sum(parts)]:
+        parts[index] += 1
+    return tuple(parts)
+
+
+def _moves(place: Shares, size: int) -> list[Shares]:
+    """Return every blend that moving so many parts from one member to another makes."""
+    found = []
+    for giver, taker in permutations(range(len(place)), 2):
+        if place[giver] >= size:
+            moved = list(place)
+            moved[giver] -= size
+            moved[taker] += size
+            found.append(tuple(moved))
+    return found
 
 
 def _plus(one: Shares, other: Shares) -> Shares:

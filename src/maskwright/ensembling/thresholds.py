@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import per_class
+from maskwright.scoring.measures import Measure
 
 BINS = 256
 Edges = tuple[int, ...]
@@ -38,20 +38,6 @@ def edge_of(threshold: float) -> int:
     return min(max(math.ceil(255 * threshold), 1), BINS - 1)
 
 
-def elementwise(tp: Bins, fp: Bins, fn: Bins, tn: Bins, metric: str) -> Scores:
-    """Score each element of count arrays of any equal shape; nan where a class is in neither truth nor answer."""
-    scores = per_class(Counts(tp, fp, fn, tn), metric)
-    return np.asarray(scores, np.float64).reshape(tp.shape)
-
-
-def mean_over_classes(scores: Scores) -> Scores:
-    """Average the last axis over what is not nan; nan where all is."""
-    there = ~np.isnan(scores)
-    count = there.sum(-1)
-    total = np.where(there, scores, 0.0).sum(-1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
 def counts_at(bins: Bins, edges: Edges) -> Counts:
     """Return the counts of thresholding each plane at its edge.
 
@@ -63,31 +49,39 @@ def counts_at(bins: Bins, edges: Edges) -> Counts:
     return Counts(tp, fp, fn, tn)
 
 
-def curves(bins: Bins, metric: str) -> Scores:
-    """Return the score of each plane at each edge, float64 (K, 256); edge 0, which accepts all, is nan."""
-    scores = elementwise(*_cumulated(bins), metric)
-    scores[:, 0] = np.nan
+def curves(bins: Bins, measure: Measure) -> Scores:
+    """Return the score of each plane at each edge, pixels pooled, float64 (K, 256); nan at edge 0: it accepts all."""
+    return without_all(measure.classes(counts_at_all(bins))).T
+
+
+def without_all(scores: Scores) -> Scores:
+    """Take edge 0 out of scores (256, K): it accepts all, and no threshold does."""
+    scores[0] = np.nan
     return scores
 
 
-def best_edges(bins: Bins, metric: str, rule: Rule, default: Edges) -> Edges:
+def counts_at_all(bins: Bins) -> Bins:
+    """Return tp, fp, fn, tn at each edge: bins (..., K, 2, 256) become int64 (..., 256, 4, K)."""
+    return np.moveaxis(np.stack(_cumulated(bins), -1), -3, -1)
+
+
+def best_edges(scores: Scores, there: NDArray[np.bool_], measure: Measure, rule: Rule, default: Edges) -> Edges:
     """Return the edges with the highest score; among equals the one nearest to the default, then the lower.
 
     Args:
-        bins: (K, 2, 256), pooled over the items that may be looked at.
-        metric: a name of scoring.
+        scores: of each plane at each edge, float64 (K, 256), over the items that may be looked at.
+        there: bool (K,), planes that have a true pixel; the others keep their own.
+        measure: how classes are averaged.
         rule: fixed: the default; global: one edge for all planes, best mean; per_class: each its own.
-        default: K edges; a plane without a true pixel keeps its own.
+        default: K edges.
     """
     if rule == "fixed":
         return default
-    scores = curves(bins, metric)
     if rule == "global":
-        return (_peak(mean_over_classes(scores.T), default[0]),) * len(default)
+        return (_peak(measure.over_classes(scores.T), default[0]),) * len(default)
     assert rule == "per_class", rule
-    found = bins[:, 1].sum(-1) > 0
     return tuple(
-        _peak(curve, edge) if there else edge for curve, edge, there in zip(scores, default, found, strict=True)
+        _peak(curve, edge) if found else edge for curve, edge, found in zip(scores, default, there, strict=True)
     )
 
 
@@ -99,8 +93,8 @@ def _peak(curve: Scores, default: int) -> int:
 
 
 def _cumulated(bins: Bins) -> tuple[Bins, Bins, Bins, Bins]:
-    """Return tp, fp, fn, tn of accepting all bins from each one on, int64 (K, 256) each."""
+    """Return tp, fp, fn, tn of accepting all bins from each one on, int64 (..., K, 256) each."""
     above = bins[..., ::-1].cumsum(-1)[..., ::-1]
     totals = bins.sum(-1, keepdims=True)
     below = totals - above
-    return above[:, 1], above[:, 0], below[:, 1], below[:, 0]
+    return above[..., 1, :], above[..., 0, :], below[..., 1, :], below[..., 0, :]

@@ -22,7 +22,7 @@ from maskwright.ensembling.blend import Decision, Floats, answer, blend, read_de
 from maskwright.ensembling.decide import decide as choose
 from maskwright.ensembling.decide import undecided
 from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
-from maskwright.ensembling.items import ItemRow, SetScore, score_items, score_set, write_items
+from maskwright.ensembling.items import ItemRow, SetScore, rows_of, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
 from maskwright.workflows.session import Session
@@ -71,10 +71,10 @@ def _choose(session: Session) -> tuple[Decision, list[ItemRow], Diagnosis]:
     truth, single = truth_of(session, session.train_source), kind.count == 1
     parts = proving_rows(session.fold_rows(), kind)
     oof = OutOfFold(stores_of(session, "oof"), parts, truth, task, recipe_hash(session.recipe), single)
-    decision = choose(oof, task, block, session.reporter, session.stop)
-    rows = score_items(oof, decision, task, session.reporter, session.stop)
-    looked = diagnose(oof, decision, task, session.reporter, session.stop)
-    return decision, [replace(row, fold=0) for row in rows] if single else rows, looked
+    decided = choose(oof, task, block, session.reporter, session.stop)
+    rows = rows_of(oof, decided.decision, decided.rosy)
+    looked = diagnose(oof, decided, task, session.reporter, session.stop)
+    return decided.decision, [replace(row, fold=0) for row in rows] if single else rows, looked
 
 
 def held_out_sets(session: Session) -> list[tuple[Split, Source, tuple[str, ...]]]:
@@ -255,12 +255,13 @@ def report(session: Session) -> None:
 
 def tell(session: Session) -> None:
     """Say the scores and where the files are."""
-    evidence = read_decision(session.run.decision).evidence
-    metric = session.recipe.decision.metric
+    decision = read_decision(session.run.decision)
+    evidence, metric = decision.evidence, decision.measure.name
+    how = "mean over classes" if decision.per == "image" else "mean over classes, pixels pooled"
     say = session.reporter.say
     say(
         f"out-of-fold {metric}: {number(evidence.honest)} honest (nested), {number(evidence.optimistic)} optimistic, "
-        f"{number(evidence.default)} with nothing tuned; {evidence.items} items, mean over classes, pixels pooled"
+        f"{number(evidence.default)} with nothing tuned; {evidence.items} items, {how}"
         if evidence.items
         else f"out-of-fold {metric}: none, since every item was trained on (folds.kind: all)"
     )

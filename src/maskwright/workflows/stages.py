@@ -19,6 +19,7 @@ from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import faults_of
 from maskwright.data.folds import folds
 from maskwright.data.sources.base import Source
+from maskwright.ensembling.decide import measure_of
 from maskwright.inference.store import Store
 from maskwright.workflows import reading
 from maskwright.workflows.session import Session
@@ -199,7 +200,9 @@ def best_by(session: Session, name: str) -> str:
     It is the decision's only where those weights are asked for, so that otherwise another metric can be
     decided on without training again.
     """
-    return session.recipe.decision.metric if session.recipe.members[name].predict.weights == "best" else "iou"
+    if session.recipe.members[name].predict.weights != "best":
+        return "iou"
+    return measure_of(session.recipe.decision, session.recipe.task).metric
 
 
 def _train_fold(session: Session, name: str, fold: int) -> None:

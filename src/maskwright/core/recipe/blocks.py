@@ -152,14 +152,30 @@ class Folds(Block):
 class Decision(Block):
     """How probabilities become one answer. Everything here is chosen on out-of-fold pixels."""
 
-    metric: Literal["iou", "dice"] = "iou"
-    """Score that is maximised: mean over classes, pixels pooled over all items."""
+    metric: Literal["iou", "dice", "fbeta", "precision", "recall", "accuracy"] = "iou"
+    """Score that everything is chosen by, as large as possible: the mean over classes. Precision or recall alone can be
+    had by answering next to nothing, or everything."""
+    beta: float = Field(default=1.0, gt=0, le=100)
+    """For fbeta: how many times recall weighs as much as precision."""
+    per: Literal["pooled", "image"] = "pooled"
+    """pooled: the pixels of all items together; image: the score of each item, and their mean, class by class."""
+    empty: Literal["skip", "one", "zero"] = "skip"
+    """What a class scores that neither truth nor answer holds, in all pixels or (per: image) in that item."""
+    classes: tuple[str, ...] | None = None
+    """Classes that count in the mean, e.g. all but the background; None: all."""
     blend: Literal["mean", "weighted"] = "weighted"
     """mean: equal weights; weighted: weights are searched, and kept only if nested evidence says so."""
     thresholds: Literal["auto", "fixed", "global", "per_class", "argmax"] = "auto"
     """auto: global for binary, per_class for multilabel, argmax for multiclass."""
     threshold: float = Field(default=0.5, gt=0, lt=1)
     """The fixed threshold, and the one that a tuned threshold must beat."""
+    temperatures: Literal["auto", "off"] = "auto"
+    """auto: members are calibrated by a temperature before they are blended, where nested evidence says so."""
+    class_weights: Literal["auto", "off"] = "auto"
+    """auto: in a multiclass task classes are weighted before the likeliest is taken, where nested evidence says so."""
+    priority: tuple[str, ...] = ()
+    """Multilabel: these classes exclude each other, and where several are answered the first of them stays. Multiclass:
+    these win a tie, the first first."""
     postprocess: Literal["auto", "off"] = "auto"
     """auto: small pieces are taken away and small holes filled, class by class, where nested evidence says so."""
 
@@ -283,6 +299,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     if (task.kind == "multiclass") != (rule == "argmax"):
         fits = "argmax" if task.kind == "multiclass" else "fixed, global or per_class"
         found.append(f"decision.thresholds: {rule} does not fit a {task.kind} task; use {fits}, or auto")
+    found += _decision_clashes(recipe.decision, task)
     for name, source in (("train", recipe.data.train), ("test", recipe.data.test)):
         if source is not None:
             found += source_clashes(name, source, task)
@@ -296,6 +313,24 @@ def contradictions(recipe: Recipe) -> list[str]:
         isinstance(output, RleCsvOutput) for output in recipe.output
     ):
         found.append("output: two rle_csv entries write the same file; give each its own file")
+    return found
+
+
+def _decision_clashes(decision: Decision, task: Task) -> list[str]:
+    found = []
+    for key, names in (("classes", decision.classes or ()), ("priority", decision.priority)):
+        strange = [name for name in names if name not in task.plane_names]
+        if strange:
+            known = ", ".join(task.plane_names)
+            found.append(f"decision.{key}: no class '{strange[0]}'; the classes that are scored are {known}")
+        if len(set(names)) < len(names):
+            found.append(f"decision.{key}: a class is named twice")
+    if decision.classes == ():
+        found.append("decision.classes: names no class; leave it out for all of them")
+    if task.kind == "binary" and decision.priority:
+        found.append("decision.priority: a binary task has one class; leave it out")
+    if decision.beta != 1 and decision.metric != "fbeta":
+        found.append(f"decision.beta: {decision.beta:g} is for metric: fbeta; the metric is {decision.metric}")
     return found
 
 

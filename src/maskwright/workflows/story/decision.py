@@ -26,7 +26,7 @@ def headline(session: Session, decision: Decision, found: Diagnosis) -> told.Hea
     held = next(iter(read_held_out(session)), None)
     range_ = found.honest
     return told.Headline(
-        metric=decision.metric,
+        metric=decision.measure.name,
         honest=finite(evidence.honest),
         optimistic=finite(evidence.optimistic),
         default=finite(evidence.default),

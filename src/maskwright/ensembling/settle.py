@@ -1,0 +1,74 @@
+"""One way to answer, applied to one item in whole numbers: the same answers, pixel for pixel, as blend.py writes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.labels import Task
+from maskwright.ensembling.choose import above, exclusive, likeliest, warm
+from maskwright.ensembling.clean import Cleaning, Label, clean
+from maskwright.ensembling.oof import Item
+from maskwright.ensembling.select import Shares
+from maskwright.ensembling.thresholds import Edges
+from maskwright.scoring.counts import count
+
+UNIT = 65535
+Numbers = NDArray[np.int64]
+
+
+class Setting(NamedTuple):
+    """One way to answer."""
+
+    shares: Shares
+    edges: Edges
+    temperatures: tuple[int, ...] = ()
+    """Step of each member, see choose.warm; empty: all as they are."""
+    factors: tuple[int, ...] = ()
+    """What each class of a multiclass blend is multiplied with; empty: alike."""
+    priority: tuple[int, ...] = ()
+    """Planes, first those that win; see choose.py."""
+    cleaning: Cleaning = Cleaning()
+
+
+def settle(item: Item, setting: Setting, task: Task) -> tuple[Label, NDArray[np.int32] | Numbers]:
+    """Return the answer of a setting before it is cleaned, and the numbers it was chosen by, (K, H, W)."""
+    units, scale = blended(item, setting, task)
+    if task.kind == "multiclass":
+        return likeliest(units, setting.factors, setting.priority)
+    planes = exclusive(above(units, scale, setting.edges), setting.priority)
+    return planes if task.kind == "multilabel" else planes[0], units
+
+
+def blended(item: Item, setting: Setting, task: Task) -> tuple[NDArray[np.int32], int]:
+    """Return the weighted sum of the members, int32 (K, H, W), and what a probability of 1 is in it."""
+    from maskwright.ensembling import kernels
+
+    values, scale = heated(item.values, item.scale, setting, task)
+    units = np.empty(values.shape[1:], np.int32)
+    kernels.blend_members(values.reshape(len(values), -1), np.array(setting.shares, np.int64), units.reshape(-1))
+    return units, scale * sum(setting.shares)
+
+
+def heated(values: NDArray[np.uint16], scale: int, setting: Setting, task: Task) -> tuple[NDArray[np.uint16], int]:
+    """Return the members' values (M, K, ...) at the setting's temperatures, and their scale."""
+    if not any(setting.temperatures):
+        return values, scale
+    made = values * np.uint16(UNIT // scale)
+    for place, step in enumerate(setting.temperatures):
+        if step and setting.shares[place]:
+            made[place] = warm(made[place], step, task.kind)
+    return made, UNIT
+
+
+def answer_of(item: Item, setting: Setting, task: Task) -> Label:
+    """Return the answer of a setting."""
+    label, numbers = settle(item, setting, task)
+    return clean(label, setting.cleaning, task, numbers)
+
+
+def count_setting(item: Item, setting: Setting, task: Task) -> Numbers:
+    """Return tp, fp, fn, tn of each plane of an item under a setting, int64 (4, K)."""
+    return count(item.label, answer_of(item, setting, task), item.valid, task).stacked
