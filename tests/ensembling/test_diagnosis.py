@@ -169,11 +169,3 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says():
         )
         covered += found.low <= 0.75 <= found.high
     assert 178 <= covered <= 199  # 95 % of 200, less what a percentile bootstrap of 40 is known to lack
-
-
-def test_old_decisions_without_folds_still_give_reliability(scene):
-    decision = equal_weights(scene)
-    bare = decision.model_copy(update={"evidence": decision.evidence.model_copy(update={"folds": ()})})
-    found = diagnose(scene.oof, bare, scene.task, Silent())
-    assert found.honest is None
-    assert found.reliability
