@@ -5,9 +5,14 @@ import json
 import torch
 from cli_helpers import tree
 
+from maskwright.core.files import write_json
+from maskwright.core.progress import Silent
+from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.members import Model
 from maskwright.models.build import build_model
 from maskwright.models.weights import save_weights
+from maskwright.workflows.deliver import report_inputs
+from maskwright.workflows.session import open_session
 
 
 def test_forbidden_weights_are_refused_before_any_work(cli, tmp_path, folder_set, write_recipe):
@@ -50,3 +55,12 @@ def test_the_ledger_lies_in_the_run_and_a_licence_may_be_told_later(cli, tmp_pat
     assert "train a fold 0: nothing to do" in out
     (found,) = json.loads(ledger.read_text())
     assert (found["licence"], found["source"], found["says"]) == ("mit", "our own", "the recipe")
+
+
+def test_a_report_is_written_anew_when_the_ledger_says_something_else(tmp_path, monkeypatch, folder_set, write_recipe):
+    monkeypatch.chdir(tmp_path)
+    session = open_session(str(write_recipe(folder_set)), [], Silent())
+    before = report_inputs(session, ReportOutput())
+    write_json(session.run.weights, [{"member": "a", "licence": "mit"}])
+    after = report_inputs(session, ReportOutput())
+    assert {key for key in before if before[key] != after[key]} == {"weights"}

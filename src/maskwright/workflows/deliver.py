@@ -244,13 +244,23 @@ def report(session: Session) -> None:
         session.run.report.unlink(missing_ok=True)  # an old page would tell of other scores
         session.reporter.say("report: the recipe asks for none")
         return
-    inputs = {"report": blocks[0].model_dump(mode="json"), "export": digest(export_inputs(session))}
+    inputs = report_inputs(session, blocks[0])
     if session.fresh("report", inputs, [session.run.report], "report"):
         return
     from maskwright.workflows.story.report import write_report
 
     with session.replacing("report", inputs):
         write_report(session, blocks[0])
+
+
+def report_inputs(session: Session, block: ReportOutput) -> dict[str, Any]:
+    """Return what the report depends on; a licence that was told after the training is part of it."""
+    ledger = read_json(session.run.weights) if session.run.weights.exists() else []
+    return {
+        "report": block.model_dump(mode="json"),
+        "export": digest(export_inputs(session)),
+        "weights": digest(ledger),
+    }
 
 
 def tell(session: Session) -> None:
