@@ -75,6 +75,22 @@ def test_what_cannot_be_is_refused_before_any_work(cli, tmp_path, folder_set, wr
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_loss_that_learns_from_validations_needs_them(cli, tmp_path, folder_set, write_recipe):
+    plain = copy.deepcopy(folder_set)
+    plain["task"] = {"kind": "multiclass", "classes": ["ground", "block"]}
+    plain["folds"] = {"kind": "all"}
+    plain["data"]["test"] = {"format": "folder", "images": "images"}
+    plain["members"]["a"]["loss"] = {"cdb": 1}
+    plain.pop("output", None)
+    code, _, err = cli("train", write_recipe(plain))
+    assert code == 2
+    assert err.endswith(
+        "members.a.loss.cdb: loss 'cdb' learns from validations, and folds.kind: all holds no item out; use "
+        "class_weights of cross_entropy, or another kind of folds\n"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
 def test_steps_that_look_for_objects_are_refused_where_labels_are_soft(cli, tmp_path, folder_set, write_recipe):
     plain = with_soft_part(folder_set, tmp_path / "set")
     plain["members"]["a"]["augment"] = [{"copy_paste": {}}]

@@ -287,7 +287,7 @@ def check_names(recipe: Recipe, path: Path) -> None:
     for name, member in recipe.members.items():
         where = f"{path}:members.{name}"
         models.check(member.model, f"{where}.model")
-        losses.check_member(member, recipe.task, where)
+        losses.check_member(member, recipe.task, where, held_out=recipe.folds.kind != "all")
         optim.check(member.optimizer, f"{where}.optimizer")
         schedule.check(member.schedule, f"{where}.schedule")
         places.check(member.sampling, recipe.task, f"{where}.sampling")

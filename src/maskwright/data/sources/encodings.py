@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +17,37 @@ from maskwright.core.recipe.source_clashes import colours_of
 from maskwright.core.recipe.sources import MaskBlock
 from maskwright.data.labels.instances import levels, touching
 from maskwright.data.labels.palettes import Rgb, classify
-from maskwright.data.labels.soft import Planes, known, to_bytes
+from maskwright.data.labels.soft import Planes, harden, known, to_bytes
 from maskwright.data.pixels.rasters import read_colours, read_mask_and_nodata
-from maskwright.data.sources.base import Label, Valid
+from maskwright.data.sources.base import Defaults, Label, Valid
 
 PLANE_VALUES: dict[int, int | Literal["ignore"]] = {0: 0, 1: 1, 255: 1}
 """What planes hold unless the recipe says otherwise: 255 as we write them, 1 as others do."""
+
+
+class Masked(Defaults, ABC):
+    """What sources of mask files share: labels may be probabilities."""
+
+    block: MaskBlock
+    """What the masks hold."""
+
+    @abstractmethod
+    def by_plane(self, key: str) -> Mapping[int, Path]:
+        """Return plane -> mask of an item; a lone mask is that of plane 0."""
+
+    @property
+    def soft(self) -> bool:
+        """Whether labels are probabilities."""
+        return self.block.encoding == "soft"
+
+    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Planes, Valid]:
+        """Read the probabilities of an item; see Source."""
+        return read_soft(self.by_plane(key), shape, task) if self.soft else super().read_soft(key, shape, task)
+
+    def read_hard(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
+        """Read the likeliest label of an item whose labels are probabilities."""
+        probabilities, valid = self.read_soft(key, shape, task)
+        return harden(probabilities, task), valid
 
 
 def read_encoded(path: Path, shape: Shape, task: Task, block: MaskBlock) -> tuple[Label, Valid]:

@@ -14,11 +14,10 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
 from maskwright.data.findings import Finding
-from maskwright.data.labels.soft import harden
 from maskwright.data.pixels.rasters import SUFFIXES, read_palette
 from maskwright.data.sources import planes
-from maskwright.data.sources.base import Defaults, Label, Source, Valid
-from maskwright.data.sources.encodings import read_encoded, read_soft
+from maskwright.data.sources.base import Label, Source, Valid
+from maskwright.data.sources.encodings import Masked, read_encoded
 from maskwright.data.sources.listing import Listing, Naming, likes, list_images, stored_name
 
 HINTS = 100
@@ -26,7 +25,7 @@ HINTS = 100
 
 
 @dataclass(frozen=True)
-class Folder(Defaults):
+class Folder(Masked):
     """Items of a folder source."""
 
     keys: tuple[str, ...]
@@ -50,25 +49,17 @@ class Folder(Defaults):
         path = self.masks.get(key)
         return read_palette(path) if path is not None and self.block.encoding == "index" else None
 
-    @property
-    def soft(self) -> bool:
-        """Whether labels are probabilities."""
-        return self.block.encoding == "soft"
-
-    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
-        """Read the probabilities of an item; see Source."""
-        if not self.soft:
-            return super().read_soft(key, shape, task)
+    def by_plane(self, key: str) -> Mapping[int, Path]:
+        """Return plane -> mask of an item."""
         path = self.masks.get(key)
-        return read_soft({} if path is None else {0: path}, shape, task)
+        return {} if path is None else {0: path}
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the mask of an item; see Source."""
         assert self.labelled, "an unlabelled source was asked for a label"
         path = self.masks.get(key)
         if self.soft:
-            probabilities, valid = self.read_soft(key, shape, task)
-            return harden(probabilities, task), valid
+            return self.read_hard(key, shape, task)
         if path is None:
             return np.zeros(shape, np.uint8), np.ones(shape, bool)
         return read_encoded(path, shape, task, self.block)

@@ -13,9 +13,8 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
 from maskwright.data.findings import Finding
-from maskwright.data.labels.soft import harden
-from maskwright.data.sources.base import Defaults, Label, Valid
-from maskwright.data.sources.encodings import read_planes, read_soft
+from maskwright.data.sources.base import Label, Valid
+from maskwright.data.sources.encodings import Masked, read_planes
 from maskwright.data.sources.listing import Listing, stored_name
 
 Layout = Literal["key/class", "class/key"]
@@ -23,7 +22,7 @@ LAYOUTS: tuple[Layout, ...] = ("key/class", "class/key")
 
 
 @dataclass(frozen=True)
-class Planes(Defaults):
+class Planes(Masked):
     """Items whose labels are one mask for each class."""
 
     keys: tuple[str, ...]
@@ -52,22 +51,14 @@ class Planes(Defaults):
         """Return what else is known of an item."""
         return self.fields.get(key, {})
 
-    @property
-    def soft(self) -> bool:
-        """Whether labels are probabilities."""
-        return self.block.encoding == "soft"
-
-    def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
-        """Read the probabilities of an item; see Source."""
-        if not self.soft:
-            return super().read_soft(key, shape, task)
-        return read_soft(self.masks.get(key, {}), shape, task)
+    def by_plane(self, key: str) -> Mapping[int, Path]:
+        """Return plane -> mask of an item."""
+        return self.masks.get(key, {})
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the masks of an item; see Source."""
         if self.soft:
-            probabilities, valid = self.read_soft(key, shape, task)
-            return harden(probabilities, task), valid
+            return self.read_hard(key, shape, task)
         return read_planes(self.masks.get(key, {}), shape, task, self.block)
 
 

@@ -27,6 +27,8 @@ class Kind:
     options: type[Options]
     """The settings a recipe may give it; they make the term."""
     tasks: tuple[TaskKind, ...]
+    learns: bool = False
+    """Whether it learns from validations, so that items must be held out."""
 
 
 def check(names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str) -> None:
@@ -51,20 +53,28 @@ def check(names: Mapping[str, float | Mapping[str, Any]], task: Task, where: str
         _options(name, given, where).refuse(task, f"{where}.{name}")
 
 
-def check_member(member: Member, task: Task, where: str) -> None:
+def check_member(member: Member, task: Task, where: str, *, held_out: bool = True) -> None:
     """Refuse what `check` refuses in the losses of a member and of its auxiliary heads.
 
     Args:
         member: the recipe's block.
         task: what is predicted.
         where: recipe key for messages, e.g. `members.a`.
+        held_out: whether items are held out, for losses that learn from validations.
 
     Raises:
         InputError: naming key and loss.
     """
-    check(member.loss, task, f"{where}.loss")
-    for name, head in member.model.aux.given.items():
-        check(getattr(head, "loss", {}), task, f"{where}.model.aux.{name}.loss")
+    heads = {f"model.aux.{name}.loss": getattr(head, "loss", {}) for name, head in member.model.aux.given.items()}
+    for key, names in {"loss": member.loss, **heads}.items():
+        check(names, task, f"{where}.{key}")
+        for name in names if not held_out else ():
+            if LOSSES[name].learns:
+                raise InputError(
+                    f"loss '{name}' learns from validations, and folds.kind: all holds no item out",
+                    where=f"{where}.{key}.{name}",
+                    fix="use class_weights of cross_entropy, or another kind of folds",
+                )
 
 
 def build_loss(
@@ -147,7 +157,7 @@ PLANES: tuple[TaskKind, ...] = ("binary", "multilabel")
 LOSSES: Mapping[str, Kind] = {
     "bce": Kind(options.BinaryCrossEntropyOptions, PLANES),
     "boundary": Kind(options.BoundaryOptions, EVERY),
-    "cdb": Kind(options.DifficultyOptions, ("multiclass", "multilabel")),
+    "cdb": Kind(options.DifficultyOptions, ("multiclass", "multilabel"), learns=True),
     "cross_entropy": Kind(options.CrossEntropyOptions, ("multiclass",)),
     "dice": Kind(options.DiceOptions, EVERY),
     "focal": Kind(options.FocalOptions, EVERY),
