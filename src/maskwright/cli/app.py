@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import inspect, look, queue, run, score, view
+from maskwright.cli.commands import inspect, look, probe, queue, run, score, view
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "inspect": inspect.inspect,
     "split": run.split,
     "train": run.train,
+    "probe": probe.probe,
     "predict": run.predict,
     "decide": run.decide,
     "export": run.export,
