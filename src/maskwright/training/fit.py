@@ -147,6 +147,9 @@ class Training:
             with self.reporter.task(name, self.plan.total, self.step) as tick:
                 self._train(tick)
             self._let_go(finished=True)
+            if self.kit.scaler is not None and self.kit.scaler.skipped:
+                count = self.kit.scaler.skipped
+                self.reporter.say(f"{name}: {count} of {self.plan.total} steps overflowed float16 and were left out")
             if self.cluster.main:
                 self.keeper.finish(self._weights(), self.step)
         finally:
@@ -192,7 +195,9 @@ class Training:
         for record in self.pending:
             loss, norm = float(record.loss), float(record.norm)
             keys = [self.job.train_keys[item] for item in self.plan.items_of(record.step, self.lots)]
-            if not (math.isfinite(loss) and math.isfinite(norm)):
+            skipped = self.kit.scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
+            hopeless = self.kit.scaler is not None and self.kit.scaler.note(overflow=skipped)
+            if hopeless or not (skipped or (math.isfinite(loss) and math.isfinite(norm))):
                 raise self._no_number(record.step, loss, norm, keys)
             self.loss_sum += loss
             if self.ledger is not None:
@@ -202,8 +207,8 @@ class Training:
                 epoch = record.step // self.plan.steps_per_epoch + 1
                 rate = self.job.member.optimizer.lr * record.rate
                 self.records.step(
-                    {"step": record.step + 1, "epoch": epoch, "loss": loss, "lr": rate, "norm": norm}
-                    | {"items": digest_of_keys(keys)}
+                    {"step": record.step + 1, "epoch": epoch, "loss": loss, "lr": rate}
+                    | {"norm": None if skipped else norm, "items": digest_of_keys(keys)}
                 )
             tick.advance(1, f"loss {loss:.4f}")
         self.pending.clear()
@@ -214,7 +219,8 @@ class Training:
         return InputError(
             f"{what} at step {step + 1}, items {shown}; the state after step {self.saved} is kept",
             where=self.folder,
-            fix="look at these items, or lower optimizer.lr",
+            fix="look at these items, or lower optimizer.lr"
+            + (", or set train.precision=bf16" if self.kit.scaler is not None else ""),
         )
 
     def _end_epoch(self) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import MemoryLimitError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
-from maskwright.core.recipe.members import Member, without_terms
+from maskwright.core.recipe.members import SPEED, Member, without_terms
 from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
@@ -61,7 +61,7 @@ class FoldJob:
         member = self.member.model_dump(mode="json")
         member.pop("predict")
         member["model"] = without_terms(member["model"])
-        for name in ("workers", "save_every"):
+        for name in SPEED:
             member["train"].pop(name)
         plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]
         weights = [] if self.weights is None else [self.weights]

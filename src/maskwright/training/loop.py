@@ -17,6 +17,7 @@ from maskwright.training.ema import Ema
 from maskwright.training.losses.table import Loss
 from maskwright.training.optim import set_rate
 from maskwright.training.plan import step_seed
+from maskwright.training.precision import Scaler
 from maskwright.training.schedule import Multiplier
 
 
@@ -34,16 +35,19 @@ class Kit:
     ema: Ema | None
     cluster: Cluster
     train: Train
-    bf16: bool
+    half: torch.dtype | None
+    """What the model computes in besides float32."""
     seed: int
     shared: tuple[nn.Parameter, ...] = ()
     """Parameters of the loss, which DDP does not know: each process has their whole gradient."""
+    scaler: Scaler | None = None
+    """Keeps small gradients above what float16 can hold; None: nothing is scaled."""
     errors: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """From logits, label and valid to the error of each sample, where items are drawn by their errors."""
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Compute in bfloat16 while inside, where that is asked for."""
-        return torch.autocast(self.cluster.device.type, torch.bfloat16) if self.bf16 else ALONE
+        """Compute in 16 bits while inside, where that is asked for."""
+        return ALONE if self.half is None else torch.autocast(self.cluster.device.type, self.half)
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,18 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
             loss = kit.loss(output, batch["label"], batch["valid"])
             if micro == 0:  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
                 kit.optimizer.zero_grad()
-            torch.autograd.backward(loss if factor == 1 else loss * factor)
+            share = loss if factor == 1 else loss * factor
+            torch.autograd.backward(share if kit.scaler is None else kit.scaler.scale(share))
         losses.append(loss.detach())
         if kit.errors is not None:
             watched.append((batch["index"], kit.errors(main_logits(output), batch["label"], batch["valid"])))
-    norm = clip(kit.parameters, kit.train.clip)
-    kit.optimizer.step()
+    if kit.scaler is None:
+        norm = clip(kit.parameters, kit.train.clip)
+        kit.optimizer.step()
+    else:
+        kit.scaler.unscale(kit.optimizer)
+        norm = clip(kit.parameters, kit.train.clip)
+        kit.scaler.step(kit.optimizer)
     if kit.ema is not None:
         kit.ema.update(step)
     mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()

@@ -12,6 +12,7 @@ from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
 from maskwright.data.sampling import Lots
 from maskwright.models.adapt import SegModel, freeze_unused, needs_two
 from maskwright.models.build import build_model
+from maskwright.models.recompute import recompute_encoder
 from maskwright.training.cluster import Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.job import FoldJob
@@ -21,7 +22,7 @@ from maskwright.training.mining import Ledger, item_errors
 from maskwright.training.optim import build_optimizer
 from maskwright.training.parts import OptimizerPart, Parts
 from maskwright.training.plan import Plan
-from maskwright.training.precision import precision_of
+from maskwright.training.precision import Scaler, compile_model, half_of
 from maskwright.training.schedule import build_schedule
 from maskwright.training.validate import Exam
 
@@ -44,6 +45,8 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
             where=folder,
             fix=f"use train.batch_size={2 * cluster.size} or more, or another architecture",
         )
+    if train.checkpointing:
+        recompute_encoder(model, bands)
     return model.train()
 
 
@@ -68,7 +71,9 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         )
     own = loss.named_parameters()
     optimizer = build_optimizer(model, member.optimizer, own.values())
-    # the optimiser stays bare: accelerate's wrapper serves loss scaling, which bf16 does not need, and takes its
+    if member.train.compile:
+        compile_model(model, cluster.device)
+    # the optimiser stays bare: accelerate's wrapper serves loss scaling, which is ours (Scaler), and takes its
     # time in every step
     prepared = cluster.prepare(model)
     return Kit(
@@ -81,7 +86,8 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         ema=Ema(model, member.train.ema) if member.train.ema is not None else None,
         cluster=cluster,
         train=member.train,
-        bf16=precision_of(member.train, cluster.device) == "bf16",
+        half=half_of(member.train, cluster.device),
+        scaler=Scaler(cluster.device) if member.train.precision == "fp16" else None,
         seed=job.seed,
         errors=partial(item_errors, task=job.task) if errors else None,
         shared=tuple(own.values()),
@@ -95,6 +101,8 @@ def build_parts(model: SegModel, kit: Kit, ledger: Ledger | None) -> Parts:
     parts = Parts({"model": model, "optimizer": OptimizerPart(kit.optimizer, parameters), "loss": kit.loss})
     if kit.ema is not None:
         parts.named["ema"] = kit.ema
+    if kit.scaler is not None:
+        parts.named["scaler"] = kit.scaler
     if ledger is not None:
         parts.named["ledger"] = ledger
     return parts
@@ -109,7 +117,7 @@ def build_exam(job: FoldJob, kit: Kit) -> Exam | None:
         job.source, job.valid_keys, job.task, job.preprocess, train.crop_shape, job.max_pixels, job.cache
     )
     size = 1 if train.crop_shape is None else job.member.predict.batch_size
-    return Exam(windows, job.task, size, train.workers, kit.bf16, train.channels_last, kit.loss.alone())
+    return Exam(windows, job.task, size, train.workers, kit.half, train.channels_last, kit.loss.alone())
 
 
 def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:

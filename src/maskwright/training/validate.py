@@ -28,7 +28,7 @@ class Exam:
     batch_size: int
     """Windows in one forward pass; whole images go one by one, as their sizes differ."""
     workers: int
-    bf16: bool
+    half: torch.dtype | None
     channels_last: bool
     loss: Loss
     """Of one process: it must not wait for others."""
@@ -87,7 +87,7 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
 
 @torch.no_grad()
 def _examine(model: nn.Module, exam: Exam, batch: Batch) -> tuple[Counts, float]:
-    with torch.autocast(batch["image"].device.type, torch.bfloat16, enabled=exam.bf16):
+    with torch.autocast(batch["image"].device.type, exam.half, enabled=exam.half is not None):
         logits = model(batch["image"])
     loss = float(exam.loss(logits, batch["label"], batch["valid"]))
     predicted = decide(logits, exam.task).cpu().numpy()

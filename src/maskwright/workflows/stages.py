@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from maskwright.core.errors import InputError
 from maskwright.core.files import inside, read_json, write_json
 from maskwright.core.recipe.load import digest, recipe_hash
-from maskwright.core.recipe.members import without_terms
+from maskwright.core.recipe.members import SPEED, without_terms
 from maskwright.core.runs import Split
 from maskwright.core.version import __version__
 from maskwright.data.audit import audit
@@ -175,7 +175,7 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
     """Return what a trained fold depends on, key by key as in the recipe."""
     member = {key: value for key, value in session.plain["members"][name].items() if key != "predict"}
     member["model"] = without_terms(member["model"])
-    member["train"] = {key: value for key, value in member["train"].items() if key not in ("workers", "save_every")}
+    member["train"] = {key: value for key, value in member["train"].items() if key not in SPEED}
     return {
         **_first_weights(session, name),
         "seed": session.recipe.seed,

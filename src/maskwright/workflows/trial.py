@@ -14,7 +14,7 @@ from typing import Any
 from maskwright.core.errors import InputError, MemoryLimitError, one_line
 
 PRELOADED = ["maskwright.training.probe", "maskwright.inference.probe", "segmentation_models_pytorch"]
-"""What a server process imports once. Each measurement is forked from it, which never touched a GPU or a thread pool."""
+"""What a server process imports once; measurements are forked from it, as it never touched a GPU or a thread pool."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _told(seconds: float, free: int) -> Trial:
     import torch
 
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         device = torch.cuda.current_device()
         room = torch.cuda.mem_get_info(device)[1]
         return Trial(seconds, torch.cuda.max_memory_reserved(device), room, torch.cuda.get_device_name(device))

@@ -159,6 +159,10 @@ class Schedule(Block):
     """Epochs in which each cycle of restarts but the first rises linearly to its peak."""
 
 
+SPEED = ("workers", "save_every", "compile", "checkpointing")
+"""Keys of train that decide how fast and in how much memory, and not what comes out (but for its last digits)."""
+
+
 class Train(Block):
     """How long, how much at once, and how safely."""
 
@@ -172,8 +176,14 @@ class Train(Block):
     """Batches whose gradients are summed into one step."""
     crop: Size | tuple[Size, Size] | Whole = 256
     """Random windows of this side or (height, width) in pixels, or whole images."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 where the chip has it natively, else fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 where the chip has it natively, else fp32; fp16: with loss scaling, for GPUs without bf16 (on a CPU it
+    works and is slow)."""
+    compile: bool = False
+    """Whether torch.compile makes faster code of the model in its first steps; needs a C++ compiler."""
+    checkpointing: bool = False
+    """Whether the encoder's activations are computed again in the backward pass instead of kept: less memory, more
+    time, the same result."""
     channels_last: bool = True
     """Layout of images in memory; faster for convolutions nearly everywhere."""
     clip: float | None = Field(default=1.0, gt=0)
@@ -187,6 +197,12 @@ class Train(Block):
     """Epochs between validations; the last epoch is always validated."""
     save_every: int | None = Field(default=None, ge=1)
     """Steps between crash-safe states; None: at the end of each epoch."""
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Train:
+        if self.compile and self.checkpointing:
+            raise ValueError("compile and checkpointing do not go together; choose one")
+        return self
 
     @property
     def crop_shape(self) -> tuple[int, int] | None:

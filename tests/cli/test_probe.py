@@ -1,0 +1,105 @@
+"""probe: what is tried, what is proposed, and one real measurement in a process of its own."""
+
+import copy
+import json
+
+import pytest
+
+from maskwright.core.errors import InputError, MemoryLimitError
+from maskwright.core.progress import Silent
+from maskwright.workflows import probe as verb
+from maskwright.workflows.probe import probe, table
+from maskwright.workflows.session import open_session
+from maskwright.workflows.trial import Trial, run_trial
+
+GIB = 1 << 30
+
+
+def machine(gib=4.0, rate=lambda batch: batch / (1 + 0.1 * batch)):
+    """A machine on which a pixel of 32 x 32 windows costs a fixed amount of memory."""
+
+    def run(function, spec):
+        peak = int(GIB * (1 + 0.2 * spec.batch * spec.shape[0] * spec.shape[1] / 1024))
+        if peak > gib * GIB:
+            return Trial(why="out of memory", full=True)
+        return Trial(spec.batch / rate(spec.batch), peak, int(gib * GIB), "a test")
+
+    return run
+
+
+@pytest.fixture
+def opened(folder_set, write_recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(verb, "_reads", lambda session, member, bands: 1000.0)
+
+    def call(**train):
+        plain = copy.deepcopy(folder_set)
+        plain["members"]["a"]["train"] |= train
+        return open_session(str(write_recipe(plain)), [], Silent())
+
+    return call
+
+
+def test_the_fastest_batch_that_fits_is_proposed_and_the_effective_batch_stays(opened):
+    (told,) = probe(opened(batch_size=16, accumulate=2), run=machine())
+    assert [(cell.shape, cell.batch) for cell in told.train] == [((32, 32), batch) for batch in (1, 2, 4, 8)]
+    assert "32 x 32, batch 16 and more: not tried, about 4.2 GiB" in told.notes
+    assert told.proposal == {
+        "members.a.train.batch_size": 8,
+        "members.a.train.accumulate": 4,
+        "members.a.train.crop": 32,
+        "members.a.train.workers": 0,
+        "members.a.predict.batch_size": 4,
+    }
+    assert told.notes[0] == "largest batch that fits at 32 x 32 with a margin of 10 %: 8"
+    lines = table(told)
+    assert lines[0] == "a on a test, 4.0 GiB"
+    assert lines[-1].startswith("proposed: members.a.train.batch_size=8 members.a.train.accumulate=4 ")
+
+
+def test_where_the_recipes_crop_does_not_fit_the_largest_that_does_is_proposed(opened):
+    (told,) = probe(opened(batch_size=4, crop=128), run=machine(gib=2.5), crops=[128, 64, 32])
+    assert told.proposal["members.a.train.crop"] == 64
+    assert told.proposal["members.a.train.batch_size"] * told.proposal["members.a.train.accumulate"] == 4
+
+
+def test_a_series_ends_when_larger_batches_are_slower(opened):
+    (told,) = probe(opened(batch_size=2), run=machine(gib=1000, rate=lambda batch: 10 / batch))
+    assert [cell.batch for cell in told.train] == [1, 2, 4]
+    assert told.proposal["members.a.train.batch_size"] == 1
+    assert told.proposal["members.a.train.accumulate"] == 2
+
+
+def test_time_that_is_over_is_said(opened):
+    (told,) = probe(opened(), run=machine(), minutes=-1)
+    assert told.train == []
+    assert "32 x 32, batch 1 and more: not measured, the time was over; give more --minutes" in told.notes
+    assert told.notes[-1] == "no training step fits; take a smaller model, or crop"
+
+
+def fast(_spec):
+    return 0.25
+
+
+def full(_spec):
+    raise MemoryLimitError("no room")
+
+
+def odd(_spec):
+    raise InputError("needs two samples")
+
+
+@pytest.mark.slow
+def test_a_measurement_has_a_process_of_its_own_and_the_command_prints_what_came_of_it(cli, folder_set, write_recipe):
+    done = run_trial(fast, None)
+    assert (done.seconds, done.device, done.full) == (0.25, "cpu", False)
+    assert 0 < done.peak < done.room
+    assert (run_trial(full, None).full, run_trial(odd, None).why) == (True, "needs two samples")
+    code, out, err = cli(
+        "probe", write_recipe(folder_set), "--member", "a", "--minutes", "0.1", "--crop", "32", "--json"
+    )
+    assert code == 0, err
+    (told,) = json.loads(out)
+    assert told["train"][0]["shape"] == [32, 32]
+    assert max(cell["peak"] for cell in told["train"]) > 10**8
+    assert set(told["proposal"]) >= {"members.a.train.batch_size", "members.a.train.accumulate"}
