@@ -49,7 +49,7 @@ def test_the_fastest_batch_that_fits_is_proposed_and_the_effective_batch_stays(o
         "members.a.train.accumulate": 4,
         "members.a.train.crop": 32,
         "members.a.train.workers": 0,
-        "members.a.predict.batch_size": 4,
+        "members.a.predict.batch_size": 8,
     }
     assert told.notes[0] == "largest batch that fits at 32 x 32 with a margin of 10 %: 8"
     lines = table(told)
