@@ -203,30 +203,36 @@ def _second(probability: NDArray[Any], label: Label, where: NDArray[np.bool_]) -
 
 
 def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
+    from maskwright.ensembling import clean_kernels as kernels
+
     true = (truth > 0) & valid
     number, positive = int(valid.sum()), int(true.sum())
-    table = np.zeros((len(HOLES), len(AREAS), 4), np.int32)
-    table[...] = 0, 0, positive, number - positive
     rows, cols = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not rows.size:
-        return table
+        nothing = np.array([0, 0, positive, number - positive], np.int32)
+        return np.broadcast_to(nothing, (len(HOLES), len(AREAS), 4)).copy()
     part = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(cols[0] - 1, 0), cols[-1] + 2)
     mask, true, valid = mask[part], true[part], valid[part]  # the rest is outside whatever is done
+    kept = np.zeros((len(HOLES), len(AREAS), 2), np.int64)
+    numbers, sizes = _nodes(mask)
+    true_bytes, valid_bytes = (np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in (true, valid))
+    sums = np.zeros((sizes.size, 3), np.int64)
+    kernels.sum_nodes(numbers, true_bytes, valid_bytes, sums)
+    pairs = kernels.find_touches(numbers, sizes)
+    kernels.count_sizes(sums, pairs, sizes, np.array(HOLES, np.int64), np.array(AREAS, np.int64), kept)
+    hits, said = kept[..., 0], kept[..., 1]
+    return np.stack([hits, said - hits, positive - hits, number - positive - said + hits], -1).astype(np.int32)
+
+
+def _nodes(mask: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number pieces, and then holes that may be filled; return numbers, and pixels of each hole (0 for pieces)."""
+    pieces, areas = _pieces(mask)
     holes, sizes = _holes(mask)
-    for row, hole in enumerate(HOLES):
-        if row and not ((sizes > HOLES[row - 1]) & (sizes <= hole)).any():
-            table[row] = table[row - 1]
-            continue
-        pieces, areas = _pieces(mask | (sizes <= hole)[holes])
-        hits = np.bincount(pieces[true], minlength=len(areas))
-        counted = np.bincount(pieces[valid], minlength=len(areas))
-        hits[0] = counted[0] = 0
-        for column, least in enumerate(AREAS):
-            kept = areas >= least
-            tp = int(hits[kept].sum())
-            fp = int(counted[kept].sum()) - tp
-            table[row, column] = tp, fp, positive - tp, number - positive - fp
-    return table
+    inside = sizes <= HOLES[-1]
+    names = np.where(inside, len(areas) - 1 + inside.cumsum(), 0).astype(np.int32)
+    first = np.zeros(len(areas), np.int64)
+    first[0] = np.iinfo(np.int64).max
+    return np.where(mask > 0, pieces, names[holes]), np.concatenate([first, sizes[inside]])
 
 
 def _changes(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], classes: int) -> Table:

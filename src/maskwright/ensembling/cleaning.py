@@ -13,7 +13,7 @@ from maskwright.core.stop import Stop
 from maskwright.ensembling.clean import Cleaning, best, lifted, measure
 from maskwright.ensembling.honest import Plan
 from maskwright.ensembling.oof import Item, OutOfFold
-from maskwright.ensembling.settle import Setting, settle
+from maskwright.ensembling.settle import Setting, prepared, settle
 from maskwright.scoring.counts import count
 from maskwright.scoring.measures import Measure
 
@@ -35,10 +35,9 @@ def tidy(oof: OutOfFold, plan: Plan, score: Measure, reporter: Reporter, stop: S
     wanted = {setting: {fold for fold in oof.folds if setting in _others(plan, fold)} for setting in settings}
 
     def work(item: Item) -> list[Pair | None]:
-        here = item.entry.fold
-        return [
-            _table(item, setting, oof.task, score, stop) if here in wanted[setting] else None for setting in settings
-        ]
+        here = [setting for setting in settings if item.entry.fold in wanted[setting]]
+        ready = prepared(item, here, oof.task)
+        return [_table(*ready[each], oof.task, score, stop) if each in ready else None for each in settings]
 
     sums: dict[tuple[int, Setting], list[NDArray[Any]]] = {}
     for entry, found in oof.each(work, reporter, "decide: cleaning", stop):

@@ -24,7 +24,7 @@ from maskwright.core.stop import Stop
 from maskwright.ensembling.evidence import Choice
 from maskwright.ensembling.oof import Item, OutOfFold
 from maskwright.ensembling.select import Path, Shares
-from maskwright.ensembling.settle import Setting, count_setting
+from maskwright.ensembling.settle import Setting, count_setting, prepared
 from maskwright.ensembling.tally import Tally
 from maskwright.ensembling.thresholds import Edges, Rule
 from maskwright.scoring.measures import Measure, Sums
@@ -161,7 +161,8 @@ def count_plans(oof: OutOfFold, plans: Sequence[Plan], reporter: Reporter, stop:
 
     def work(item: Item) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         pairs = [(plan.nested[item.entry.fold], plan.final) for plan in plans]
-        seen = {setting: count_setting(item, setting, oof.task) for pair in pairs for setting in pair}
+        ready = prepared(item, (setting for pair in pairs for setting in pair), oof.task)
+        seen = {setting: count_setting(*each, oof.task) for setting, each in ready.items()}
         return [(seen[one], seen[other]) for one, other in pairs]
 
     rows = [found for _, found in oof.each(work, reporter, "decide: items", stop)]

@@ -236,7 +236,7 @@ def warm_classes(values: Any, table: Any, made: Any) -> None:
         table: uint16 (65536,).
         made: uint16 (C, N), filled; as given where all are 0.
     """
-    totals = np.empty(BLOCK, np.int64)
+    totals, scales = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float64)
     for begin in range(0, values.shape[1], BLOCK):
         end = min(begin + BLOCK, values.shape[1])
         totals[:] = 0
@@ -245,11 +245,12 @@ def warm_classes(values: Any, table: Any, made: Any) -> None:
             for place in range(row.size):
                 out[place] = table[row[place]]
                 totals[place] += out[place]
+        for place in range(end - begin):
+            scales[place] = 65535.0 / max(totals[place], 1)
         for plane in range(values.shape[0]):
             out = made[plane, begin:end]
             for place in range(out.size):
-                total = max(totals[place], 1)
-                out[place] = np.uint16((2 * np.int64(out[place]) * 65535 + total) // (2 * total))
+                out[place] = np.uint16(np.int32(out[place] * scales[place] + 0.5))
 
 
 @kernel(

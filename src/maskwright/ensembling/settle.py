@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +63,19 @@ def heated(values: NDArray[np.uint16], scale: int, setting: Setting, task: Task)
         if step and setting.shares[place]:
             made[place] = warm(made[place], step, task.kind)
     return made, UNIT
+
+
+def prepared(item: Item, settings: Iterable[Setting], task: Task) -> dict[Setting, tuple[Item, Setting]]:
+    """Return for each setting the item at its temperatures and what else there is of it: none is computed twice."""
+    warmed: dict[tuple[int, ...], Item] = {}
+    found = {}
+    for setting in settings:
+        steps = setting.temperatures
+        if steps not in warmed:
+            values, scale = heated(item.values, item.scale, setting._replace(shares=(1,) * len(steps)), task)
+            warmed[steps] = replace(item, values=values, scale=scale)
+        found[setting] = warmed[steps], setting._replace(temperatures=())
+    return found
 
 
 def answer_of(item: Item, setting: Setting, task: Task) -> Label:

@@ -20,7 +20,7 @@ from maskwright.ensembling.thresholds import BINS
 
 FEWEST = 0.25 / 255
 """What a stored 0 is taken for: a quarter of the step between 8-bit probabilities."""
-FITTED = 50_000
+FITTED = 20_000
 """Sampled pixels of a fold that temperatures of classes are fitted on, at most."""
 Losses = NDArray[np.float64]
 """Log loss of each member at each step, summed over pixels, float64 (M, steps)."""
