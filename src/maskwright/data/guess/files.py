@@ -73,6 +73,8 @@ class Polygons:
     label: str
     points: str
     classes: tuple[str, ...]
+    traced: bool = False
+    """Some outlines have one or two vertices, as contour tracers write dots and lines."""
 
 
 @lru_cache(maxsize=16)
@@ -185,6 +187,7 @@ def polygons_folder(root: Path, path: str, names: tuple[str, ...]) -> Polygons |
     """Say whether a folder holds one JSON file of outlines for each image."""
     classes: Counter[str] = Counter()
     fields: tuple[str, str, str] | None = None
+    traced = False
     for name in spread(names, 200):
         held = read_json(root / path / name)
         if not isinstance(held, Mapping):
@@ -199,10 +202,11 @@ def polygons_folder(root: Path, path: str, names: tuple[str, ...]) -> Polygons |
                 if points:
                     fields = fields or (shapes, label, points)
                     classes[row[label]] += 1
+                    traced = traced or 0 < len(row[points]) < 3
     if fields is None:
         return None
     keys = frozenset(name.removesuffix(".json") for name in names)
-    return Polygons(path, keys, *fields, tuple(sorted(classes)))
+    return Polygons(path, keys, *fields, tuple(sorted(classes)), traced)
 
 
 def class_lists(

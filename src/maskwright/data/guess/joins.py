@@ -226,7 +226,10 @@ def by_polygons(root: Path, images: Folder, path: str, names: tuple[str, ...]) -
     kind = "multilabel" if len(held.classes) > 1 else "binary"
     said = f"{path}: outlines ({held.shapes}[].{held.points}) of {len(held.classes)} classes for {len(joined)} images"
     task = {"kind": kind, "classes": list(held.classes)}
-    remark = (said, "outlines may overlap, so multilabel") if len(held.classes) > 1 else (said,)
+    remark: tuple[str, ...] = (said, "outlines may overlap, so multilabel") if len(held.classes) > 1 else (said,)
+    if held.traced:
+        train["vertices"] = "centres"
+        remark += ("some outlines have one or two vertices, as contour tracers write them (vertices: centres)",)
     return Labels(images.path, train, task, tuple(joined), len(joined) / len(images.keys), images.split, remark)
 
 
