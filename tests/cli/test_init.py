@@ -163,6 +163,11 @@ def test_outlines_one_file_an_image(guessed, place):
     recipe, _ = guessed()
     assert recipe["task"] == {"kind": "binary", "classes": ["roof"]}
     assert recipe["data"]["train"] == {"format": "polygons", "images": "images", "annotations": "json"}
+    path.write_text(json.dumps({"shapes": [*shapes, {"label": "roof", "points": [[3, 3]]}]}))
+    (place.root.parent / "guessed.yaml").unlink()
+    recipe, out = guessed()
+    assert recipe["data"]["train"]["vertices"] == "centres"
+    assert "some outlines have one or two vertices, as contour tracers write them (vertices: centres)" in out
 
 
 def test_a_table_of_paths(guessed, place):

@@ -170,3 +170,12 @@ def test_unknown_verb_and_stage(cli, tmp_path, folder_set, write_recipe):
     assert code == 2
     assert err.startswith("error: command line: ")
     assert "unknown stage 'trane'" in refused(cli, tmp_path, write_recipe(folder_set), "--until", "trane")
+
+
+def test_a_pickle_that_is_called_safetensors_is_refused_before_any_work(cli, tmp_path, folder_set, write_recipe):
+    (tmp_path / "w.safetensors").write_bytes(b"\x80\x04cos\nsystem\n(S'touch /tmp/owned'\ntR.")
+    line = refused(cli, tmp_path, write_recipe(folder_set), "members.a.model.weights=w.safetensors")
+    assert line == (
+        f"error: {tmp_path}/w.safetensors: a pickled checkpoint, which can run code when it is opened; "
+        "convert it to .safetensors where you trust it"
+    )

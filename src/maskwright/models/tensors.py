@@ -69,8 +69,6 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         InputError: absent, pickled, truncated, or no safetensors.
     """
     try:
-        with path.open("rb") as stream:
-            start = stream.read(2)
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -78,17 +76,7 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except OSError as error:
         raise from_os_error(error, path) from error
     except (SafetensorError, ValueError) as error:
-        # Looked at only now: the length that a good file begins with may have these bytes too.
-        if start == b"PK" or start[:1] == b"\x80":
-            raise InputError(
-                "a pickled checkpoint, which can run code when it is opened",
-                where=path,
-                fix="convert it to .safetensors where you trust it",
-            ) from None
-        reason = str(error).split(":")[-1].strip()
-        raise InputError(
-            f"truncated or not a safetensors file ({reason})", where=path, fix="copy or make it again"
-        ) from None
+        raise _no_safetensors(path, str(error).split(":")[-1].strip()) from None
     return tensors, facts if isinstance(facts, dict) else {}
 
 
@@ -109,7 +97,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     """Read the texts that any safetensors file carries, without its tensors.
 
     Raises:
-        InputError: absent, truncated, or no safetensors.
+        InputError: absent, pickled, truncated, or no safetensors.
     """
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
@@ -120,8 +108,18 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise _no_safetensors(path) from None
 
 
-def _no_safetensors(path: Path) -> InputError:
-    return InputError("truncated or not a safetensors file", where=path, fix="copy or make it again")
+def _no_safetensors(path: Path, reason: str = "") -> InputError:
+    """Say what a file is that did not open; its start is looked at only then, since a good file may begin so too."""
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start == b"PK" or start[:1] == b"\x80":
+        what, fix = (
+            "a pickled checkpoint, which can run code when it is opened",
+            "convert it to .safetensors where you trust it",
+        )
+        return InputError(what, where=path, fix=fix)
+    what = f"truncated or not a safetensors file{f' ({reason})' if reason else ''}"
+    return InputError(what, where=path, fix="copy or make it again")
 
 
 def digest_of(tensors: Mapping[str, Tensor]) -> str:

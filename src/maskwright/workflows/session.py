@@ -318,10 +318,15 @@ def _check_files(recipe: Recipe, path: Path) -> None:
     """Refuse files that the recipe names and that are only read late, before anything is trained."""
     for name, member in recipe.members.items():
         weights = member.model.local_file
-        if weights is not None and not (path.parent / weights).is_file():
+        if weights is None:
+            continue
+        if not (path.parent / weights).is_file():
             raise RecipeError(
                 f"no such file: {weights}", where=f"{path}:members.{name}.model.weights", fix="check the path"
             )
+        from maskwright.models.tensors import read_metadata
+
+        read_metadata(path.parent / weights)  # a pickle, or a file that was cut off, is refused before any work
     for index, output in enumerate(recipe.output):
         sample = getattr(output, "sample", None)
         if sample is None:
