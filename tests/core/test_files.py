@@ -10,12 +10,19 @@ from maskwright.core.files import atomic_path, inside, read_json, safe_name, swe
 
 
 @pytest.mark.parametrize(
-    "name", ["../x.png", "a/../../x", "/etc/passwd", "C:\\x", "..\\x", "a\0b", "file:///etc/passwd", "http://h/x", " "]
+    "name", ["../x.png", "a/../../x", "/etc/passwd", "C:\\x", "..\\x", "a\0b", "file:///etc/passwd", "http://h/x"]
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path, name):
     with pytest.raises(InputError) as caught:
         inside(tmp_path, name, "t.csv:2")
     assert str(caught.value) == f"t.csv:2: name {name!r} leaves the data folder; use names below data.root"
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_empty_names_are_refused(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        inside(tmp_path, name, "t.csv:2")
+    assert str(caught.value) == "t.csv:2: a name that is empty; write the name of a file, or take the entry away"
 
 
 def test_a_link_out_of_the_folder_is_refused(tmp_path):
