@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from maskwright.core.grid import (
     SYMMETRIES,
     SYMMETRY,
+    Grid,
     Window,
     apply_symmetry,
+    even,
     padding_to_multiple,
     partition,
     sliding,
@@ -147,3 +149,53 @@ def test_padding_is_the_least_that_divides(shape, multiple):
     for side, added in zip(shape, padding_to_multiple(shape, multiple), strict=True):
         assert 0 <= added < multiple
         assert (side + added) % multiple == 0
+
+
+affines = st.tuples(*[st.floats(-50, 50) for _ in range(6)]).filter(lambda t: abs(t[0] * t[4] - t[1] * t[3]) > 1)
+shapes = st.tuples(st.integers(1, 400), st.integers(1, 400))
+
+
+@given(affines, shapes, st.lists(st.tuples(st.floats(-99, 99), st.floats(-99, 99)), min_size=1, max_size=5))
+def test_places_on_the_ground_come_back_to_their_pixels(affine, shape, places) -> None:
+    grid = Grid("EPSG:32645", affine, shape)
+    pixels = np.array(places)
+    np.testing.assert_allclose(grid.to_pixels(grid.to_ground(pixels)), pixels, atol=1e-6)
+
+
+@given(affines, shapes, st.integers(-50, 50), st.integers(-50, 50))
+def test_a_window_of_a_grid_lies_where_its_pixels_lie(affine, shape, row, col) -> None:
+    grid = Grid("", affine, shape)
+    part = grid.window(Window(row, col, 7, 9))
+    np.testing.assert_allclose(part.corners, grid.to_ground(part_corners(row, col)), atol=1e-6)
+    assert part.shape == (7, 9)
+
+
+def part_corners(row: int, col: int) -> np.ndarray:
+    return np.array([[col, row], [col + 9, row], [col + 9, row + 7], [col, row + 7]], float)
+
+
+@given(affines, shapes, shapes)
+def test_a_resized_grid_covers_the_same_ground(affine, shape, other) -> None:
+    grid = Grid("", affine, shape)
+    np.testing.assert_allclose(grid.resized(other).corners, grid.corners, atol=1e-6)
+    assert grid.resized(other).resized(shape).matches(grid)
+    assert grid.matches(grid)
+
+
+@given(shapes, shapes)
+def test_even_windows_cover_each_pixel_once_and_are_nearly_as_large_as_asked(shape, size) -> None:
+    seen = np.zeros(shape, int)
+    for window in even(shape, size):
+        assert window.clip(shape) == window
+        seen[window.slices] += 1
+        for side, asked, whole_side in zip(window.shape, size, shape, strict=True):
+            assert side == whole_side or 2 * asked / 3 - 1 <= side <= 1.5 * asked + 1
+    assert (seen == 1).all()
+
+
+def test_a_north_up_grid_knows_the_size_of_its_pixels() -> None:
+    grid = Grid("EPSG:32645", (2.0, 0.0, 10.0, 0.0, -0.5, 20.0), (4, 6))
+    assert grid.north_up
+    assert grid.pixel_size == (0.5, 2.0)
+    assert grid.corners.tolist() == [[10, 20], [22, 20], [22, 18], [10, 18]]
+    assert not Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (4, 6)).north_up

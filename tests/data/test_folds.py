@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.errors import InputError
-from maskwright.core.recipe.blocks import Folds
+from maskwright.core.recipe.folds import Folds
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
 from maskwright.data.folds.folds import HOLDOUT, FoldRow, assign, read_folds, write_folds
 

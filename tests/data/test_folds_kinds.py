@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import Folds
+from maskwright.core.recipe.folds import Folds
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
 from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, FoldRow, assign, proving_rows, train_keys
 

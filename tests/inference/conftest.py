@@ -11,6 +11,7 @@ from PIL import Image
 from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Predict
 from maskwright.data.preprocess import Preprocess
+from maskwright.data.sources.base import Defaults
 from maskwright.inference.predict import PredictJob
 from maskwright.inference.store import Store
 from maskwright.models.adapt import SegModel
@@ -43,7 +44,7 @@ class Gossip(TinyNet):
 
 
 @dataclass
-class Pictures:
+class Pictures(Defaults):
     """A source of unlabelled pictures."""
 
     folder: Path

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import inspect, look, probe, queue, run, score, view
+from maskwright.cli.commands import chip, inspect, look, probe, queue, run, score, view
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "queue": queue.queue,
     "init": inspect.init,
     "score": score.score,
+    "chip": chip.chip,
     "recipes": look.recipes,
     "doctor": look.doctor,
     "schema": look.schema,

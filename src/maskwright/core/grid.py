@@ -1,13 +1,15 @@
-"""Windows on a raster, tile arithmetic, and the eight symmetries of the square with their inverses.
+"""Windows on a raster, tile arithmetic, rasters on the ground, and the eight symmetries with their inverses.
 
 Coordinates, once and for all: row 0, column 0 is the centre of the top-left pixel; rows grow
 downwards, columns to the right; a window is [row, row + height) x [col, col + width) in whole pixels.
-Shapes are (height, width). Everything here is integer arithmetic.
+Shapes are (height, width). Windows and symmetries are integer arithmetic. A Grid alone knows places
+between pixels: (0.0, 0.0) is the outer corner of the top-left pixel there, as in every GIS.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,6 +17,10 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, int]
 T = TypeVar("T", bound=np.generic)
+Affine = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f) with x = a col + b row + c and y = d col + e row + f, as rasterio writes it."""
+Points = NDArray[np.float64]
+"""(N, 2)."""
 
 
 class Window(NamedTuple):
@@ -81,9 +87,105 @@ def partition(shape: Shape, size: Shape) -> list[Window]:
     return [Window(r, c, *size) for r in range(0, shape[0], size[0]) for c in range(0, shape[1], size[1])]
 
 
+def even(shape: Shape, size: Shape) -> list[Window]:
+    """Return windows that cover every pixel of a raster once, row by row, their sides as near to `size` as can be.
+
+    A raster of 1100 rows and a size of 512 gives two windows of 550: nothing overlaps, and no sliver is left.
+    """
+    cuts = []
+    for length, side in zip(shape, size, strict=True):
+        count = max(1, (2 * length + side) // (2 * side))
+        cuts.append([length * place // count for place in range(count + 1)])
+    return [
+        Window(top, left, bottom - top, right - left)
+        for top, bottom in zip(cuts[0], cuts[0][1:], strict=False)
+        for left, right in zip(cuts[1], cuts[1][1:], strict=False)
+    ]
+
+
 def padding_to_multiple(shape: Shape, multiple: int) -> tuple[int, int]:
     """Return the rows and columns to add below and right until both sides divide by `multiple`."""
     return -shape[0] % multiple, -shape[1] % multiple
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster on the ground: a coordinate system by name, where its pixels lie in it, and how many there are."""
+
+    crs: str
+    """EPSG:32645, or well-known text; empty: not known."""
+    affine: Affine
+    """From (column, row), counted from the outer corner of the first pixel, to (x, y); any turn, shear and mirror."""
+    shape: Shape
+
+    def __post_init__(self) -> None:
+        a, b, _, d, e, _ = self.affine
+        assert all(math.isfinite(value) for value in self.affine), self.affine
+        assert a * e != b * d, f"the transform {self.affine} has no inverse"
+
+    def to_ground(self, pixels: Points) -> Points:
+        """Return (x, y) of places in the raster.
+
+        Args:
+            pixels: (N, 2) column and row.
+        """
+        a, b, c, d, e, f = self.affine
+        col, row = pixels[:, 0], pixels[:, 1]
+        return np.stack([a * col + b * row + c, d * col + e * row + f], axis=1)
+
+    def to_pixels(self, ground: Points) -> Points:
+        """Return (column, row) of places on the ground; the inverse of to_ground.
+
+        Args:
+            ground: (N, 2) x and y.
+        """
+        a, b, c, d, e, f = self.affine
+        area = a * e - b * d
+        x, y = ground[:, 0] - c, ground[:, 1] - f
+        return np.stack([(e * x - b * y) / area, (a * y - d * x) / area], axis=1)
+
+    def window(self, window: Window) -> Grid:
+        """Return the grid of a window of this one."""
+        a, b, c, d, e, f = self.affine
+        row, col = window.row, window.col
+        return Grid(self.crs, (a, b, a * col + b * row + c, d, e, d * col + e * row + f), window.shape)
+
+    def resized(self, shape: Shape) -> Grid:
+        """Return a grid of the same ground with other pixels."""
+        a, b, c, d, e, f = self.affine
+        tall, wide = self.shape[0] / shape[0], self.shape[1] / shape[1]
+        return Grid(self.crs, (a * wide, b * tall, c, d * wide, e * tall, f), shape)
+
+    @property
+    def corners(self) -> Points:
+        """Return (x, y) of the four outer corners, (4, 2): clockwise from the first pixel as the raster is stored."""
+        return self.to_ground(_corners(self.shape))
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """(height, width) of a pixel in units of the coordinate system."""
+        a, b, _, d, e, _ = self.affine
+        return math.hypot(b, e), math.hypot(a, d)
+
+    @property
+    def north_up(self) -> bool:
+        """Whether rows run exactly west to east, the first one northernmost."""
+        a, b, _, d, e, _ = self.affine
+        return b == d == 0 and a > 0 > e
+
+    def matches(self, other: Grid, slack: float = 0.01) -> bool:
+        """Say whether another grid has the same size and its corners within `slack` pixels of ours.
+
+        The names of the coordinate systems are not compared here.
+        """
+        return self.shape == other.shape and bool(
+            np.abs(self.to_pixels(other.corners) - _corners(self.shape)).max() <= slack
+        )
+
+
+def _corners(shape: Shape) -> Points:
+    height, width = shape
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
 
 
 class Symmetry(NamedTuple):

@@ -19,7 +19,6 @@ from maskwright.data.augment.others import OtherItems
 from maskwright.data.cache.cache import CacheSpec, open_cache
 from maskwright.data.items import Item, read_item
 from maskwright.data.labels.soft import harden, to_floats
-from maskwright.data.pixels.rasters import read_header
 from maskwright.data.places import Places
 from maskwright.data.preprocess import Preprocess, preprocess_for
 from maskwright.data.sampling import Lots, sample_seed
@@ -208,7 +207,7 @@ class ValidSet(Dataset[Sample]):
         self._items = _Items(source, task, preprocess, max_pixels, cache or CacheSpec())
         self._windows: list[tuple[int, Window]] = []
         for index, key in enumerate(self.keys):
-            shape = read_header(source.image_path(key), max_pixels).shape
+            shape = source.read_header(key, max_pixels).shape
             found = [whole(shape)] if crop_shape is None else partition(shape, crop_shape)
             self._windows += [(index, window) for window in found]
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.data.pixels.header import Pixels, Valid
-from maskwright.data.pixels.rasters import read_image
 from maskwright.data.sources.base import Label, Source
 
 CACHE_BYTES = 256 << 20
@@ -58,7 +57,7 @@ def read_item(source: Source, key: str, task: Task, max_pixels: int, *, soft: bo
     Raises:
         InputError: image or label cannot be read, or do not fit each other.
     """
-    image, seen = read_image(source.image_path(key), max_pixels)
+    image, seen = source.read_image(key, max_pixels)
     if not source.labelled:
         return _item(key, image, None, seen, seen)
     shape = (image.shape[0], image.shape[1])

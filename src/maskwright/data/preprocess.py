@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, RecipeError
-from maskwright.core.recipe.blocks import Data
+from maskwright.core.expressions import read_formula
+from maskwright.core.recipe.blocks import Data, Stretch
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.pixels.header import Pixels, Valid
+from maskwright.data.stretch import Levels, apply_levels, levels_of_image
 from maskwright.data.windows import to_planes
 
+MEANS = "means"
+"""Entry of `derived` that stands for the mean of each band."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet in RGB divided by 255 (torchvision, models/_presets)."""
 
@@ -33,6 +37,20 @@ class Preprocess:
     """Bands every file must have; None: enough for `bands`. Grey files serve where 3 are expected."""
     dtype: str | None = None
     """dtype every file must have; None: any."""
+    stretch: Stretch | None = None
+    """How values are brought to 0..1 instead of divided."""
+    low: tuple[float, ...] = ()
+    """Of each band, for a stretch over the set."""
+    high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    """Of `bands`, for formulas."""
+    derived: tuple[str, ...] = ()
+    """Channels after the bands: `means`, or a formula of names."""
+
+    @property
+    def channels(self) -> int:
+        """Channels that a model gets: bands and derived ones."""
+        return len(self.bands) + sum(len(self.bands) if entry == MEANS else 1 for entry in self.derived)
 
     def __call__(self, image: Pixels, valid: Valid | None = None, where: str = "") -> NDArray[np.float32]:
         """Prepare one image.
@@ -43,7 +61,7 @@ class Preprocess:
             where: file, for the message.
 
         Returns:
-            float32 (len(bands), H, W), contiguous.
+            float32 (channels, H, W), contiguous.
 
         Raises:
             InputError: other bands or another dtype than the model was trained on.
@@ -54,10 +72,12 @@ class Preprocess:
         """Do the first half, after which augmentation comes: choose bands, divide, put the mean where not valid.
 
         Returns:
-            (H, W, len(bands)): uint8 as it is in the file, anything else float32 divided.
+            (H, W, len(bands)): uint8 as it is in the file, anything else float32 divided; stretched if it is so.
         """
         chosen = self._select(image, where)
-        if chosen.dtype != np.uint8:
+        if self.stretch is not None:
+            chosen = apply_levels(chosen, self._levels(chosen, valid, self.stretch))
+        elif chosen.dtype != np.uint8:
             chosen = np.divide(chosen, np.float32(self.divide), dtype=np.float32, casting="unsafe")
         if valid is None or valid.all():
             return chosen
@@ -66,8 +86,15 @@ class Preprocess:
         filled[~valid] = np.rint(np.clip(mean * self.divide, 0, 255)) if chosen.dtype == np.uint8 else mean
         return filled
 
+    def _levels(self, chosen: Pixels, valid: Valid | None, stretch: Stretch) -> Levels:
+        if stretch.over == "item":
+            return levels_of_image(chosen, valid, stretch)
+        return np.array([self.low, self.high], np.float32)
+
     def normalise(self, image: Pixels) -> NDArray[np.float32]:
-        """Do the second half: take off the mean, divide by the deviation, bands first.
+        """Do the second half: take off the mean, divide by the deviation, add derived channels, channels first.
+
+        Means are normalised as their bands are; formulas are of divided values and are left as they are.
 
         Args:
             image: what number gave, perhaps augmented.
@@ -75,11 +102,32 @@ class Preprocess:
         mean, std = np.array(self.mean), np.array(self.std)
         factor = (1 / std / self.divide if image.dtype == np.uint8 else 1 / std).astype(np.float32)
         offset = (-mean / std).astype(np.float32)
-        result = np.empty((image.shape[2], *image.shape[:2]), np.float32)
-        for band, plane in enumerate(to_planes(image)):
+        result = np.empty((self.channels, *image.shape[:2]), np.float32)
+        planes = to_planes(image)
+        for band, plane in enumerate(planes):
             np.multiply(plane, factor[band], out=result[band])
             result[band] += offset[band]
+        place = len(planes)
+        for entry in self.derived:
+            if entry == MEANS:
+                for band, plane in enumerate(planes):
+                    result[place + band] = positive_mean(plane) * factor[band] + offset[band]
+                place += len(planes)
+            else:
+                result[place] = self._formula(entry, planes)
+                place += 1
         return result
+
+    def _formula(self, text: str, planes: Sequence[Pixels]) -> NDArray[np.float32]:
+        """Work out a formula on the values of the file, divided."""
+        formula = read_formula(text, self.names)
+        chosen = {name: planes[self.names.index(name)] for name in formula.names}
+        return formula(
+            {
+                name: np.divide(plane, np.float32(self.divide), dtype=np.float32) if plane.dtype == np.uint8 else plane
+                for name, plane in chosen.items()
+            }
+        )
 
     def _select(self, image: Pixels, where: str) -> Pixels:
         have, wanted = image.shape[2], self.file_bands
@@ -101,7 +149,7 @@ class Preprocess:
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON."""
-        return asdict(self)
+        return {**asdict(self), "stretch": None if self.stretch is None else self.stretch.model_dump()}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Preprocess:
@@ -113,6 +161,8 @@ class Preprocess:
         try:
             known = dict(plain)
             known |= {name: tuple(plain[name]) for name in ("bands", "mean", "std")}
+            known |= {name: tuple(plain.get(name, ())) for name in ("names", "derived", "low", "high")}
+            known["stretch"] = Stretch(**plain["stretch"]) if plain.get("stretch") else None
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise InputError(
@@ -124,7 +174,7 @@ def preprocess_for(data: Data, fingerprint: Fingerprint) -> Preprocess:
     """Say how pixels become numbers for models trained on a set.
 
     Args:
-        data: bands, divide, normalize.
+        data: bands, divide, normalize, derived.
         fingerprint: of the labelled items.
 
     Raises:
@@ -149,4 +199,32 @@ def preprocess_for(data: Data, fingerprint: Fingerprint) -> Preprocess:
         std=std,
         file_bands=None if data.bands else fingerprint.bands,
         dtype=fingerprint.dtype,
+        stretch=data.stretch,
+        low=fingerprint.low,
+        high=fingerprint.high,
+        names=data.used_names(fingerprint.bands) if data.derived else (),
+        derived=_derived(data, fingerprint.bands),
     )
+
+
+def _derived(data: Data, count: int) -> tuple[str, ...]:
+    """Return `means` and the formulas, in order, each checked against the bands there are."""
+    found: list[str] = []
+    for entry in data.derived:
+        if isinstance(entry, str):
+            found.append(entry)
+            continue
+        for name, text in entry.items():
+            try:
+                found.append(read_formula(text, data.used_names(count)).text)
+            except ValueError as error:
+                what, _, fix = str(error).partition("; ")
+                raise RecipeError(what, where=f"data.derived.{name}", fix=fix) from None
+    return tuple(found)
+
+
+def positive_mean(plane: Pixels) -> float:
+    """Return the mean of a band's pixels above 0, and 0 if there are none: 0 is what many files have for no data."""
+    some = plane > 0
+    count = int(np.count_nonzero(some))
+    return float(np.sum(plane, where=some, dtype=np.float64)) / count if count else 0.0

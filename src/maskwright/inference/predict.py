@@ -21,7 +21,6 @@ from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.members import Predict
 from maskwright.core.stop import Stop
-from maskwright.data.pixels.rasters import read_header, read_image
 from maskwright.data.preprocess import Preprocess
 from maskwright.data.sources.base import Source
 from maskwright.inference.forward import Forward, Machine
@@ -147,7 +146,7 @@ def group_keys(job: PredictJob, forward: Forward) -> list[tuple[str, ...]]:
         return [(key,) for key in job.keys]
     by_shape: dict[Shape, list[str]] = {}
     for key in job.keys:
-        header = read_header(job.source.image_path(key), job.max_pixels)
+        header = job.source.read_header(key, job.max_pixels)
         by_shape.setdefault((header.height, header.width), []).append(key)
     groups = []
     for shape, keys in by_shape.items():
@@ -159,9 +158,8 @@ def group_keys(job: PredictJob, forward: Forward) -> list[tuple[str, ...]]:
 def _load(job: PredictJob, group: Sequence[str]) -> list[_Loaded]:
     loaded = []
     for key in group:
-        path = job.source.image_path(key)
-        image, valid = read_image(path, job.max_pixels)
-        loaded.append(_Loaded(job.preprocess(image, valid, str(path)), valid))
+        image, valid = job.source.read_image(key, job.max_pixels)
+        loaded.append(_Loaded(job.preprocess(image, valid, str(job.source.image_path(key))), valid))
     return loaded
 
 

@@ -71,7 +71,7 @@ class Keeper:
         job = self.job
         return {
             "model": job.member.model.model_dump(mode="json"),
-            "bands": len(job.preprocess.bands),
+            "bands": job.preprocess.channels,
             "planes": job.task.planes,
             "preprocess": job.preprocess.to_plain(),
             "task": job.task.model_dump(mode="json"),

@@ -33,7 +33,7 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
     Raises:
         InputError: it cannot be built, or its batch norm has nothing to average over.
     """
-    train, bands = job.member.train, len(job.preprocess.bands)
+    train, bands = job.member.train, job.preprocess.channels
     torch.manual_seed(job.seed)
     model = build_model(job.member.model, bands, job.task.planes, job.recipe_dir)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format

@@ -142,7 +142,7 @@ def _shown(image: NDArray[np.float32], preprocess: Preprocess, limits: tuple[flo
     bands = [0, 1, 2] if len(image) >= 3 else [0, 0, 0]
     mean, std = (np.array(values, np.float32)[bands, None, None] for values in (preprocess.mean, preprocess.std))
     values = (image[bands] * std + mean) * preprocess.divide
-    low, high = limits
+    low, high = limits if preprocess.stretch is None else (0.0, 1.0)
     return np.ascontiguousarray(
         ((values - low) / (high - low) * 255).clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
-from maskwright.core.recipe.blocks import Recipe
+from maskwright.core.recipe.blocks import Recipe, names_bands
 from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, read_layers, to_plain
 from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.runs import RunFolder, is_main_process
@@ -24,6 +25,7 @@ from maskwright.data.findings import Finding, faults_of, refuse
 from maskwright.data.folds import folds
 from maskwright.data.folds.folds import FoldRow, read_folds
 from maskwright.data.sources.base import Limited, Source
+from maskwright.data.sources.open import join_source
 from maskwright.workflows.filecheck import FileCheck
 
 if TYPE_CHECKING:
@@ -217,7 +219,7 @@ def open_session(
         RecipeError: anything in the recipe is wrong, down to names of losses and encoders.
     """
     path = find_recipe(recipe)
-    data = merge_overrides(read_layers(path), overrides)
+    data = named_bands(merge_overrides(read_layers(path), overrides), path)
     checked = build(data, where=str(path))
     if quick:
         checked = make_quick(checked)
@@ -233,6 +235,36 @@ def open_session(
             "a recipe.yaml that no run wrote lies here and would be overwritten", where=out, fix="choose another --out"
         )
     return Session(checked, path.parent, run, reporter if is_main_process() else Silent(), Stop(), redo)
+
+
+def named_bands(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Ask the first image what its bands are called, where a recipe chooses bands by name and does not say.
+
+    Args:
+        data: the recipe as plain data.
+        path: of the recipe, for messages.
+
+    Raises:
+        RecipeError: the image names no bands.
+    """
+    block = data.get("data")
+    if not isinstance(block, Mapping) or not names_bands(block) or block.get("band_names"):
+        return data
+    bare = {key: value for key, value in block.items() if key not in ("bands", "derived")}
+    recipe = build({**data, "data": bare}, where=str(path))
+    source, findings = join_source(recipe.data.train, Path(recipe.data.root), recipe.task)
+    if source is None or not source.keys:
+        refuse(findings)
+    assert source is not None, "a source that could not be opened has a fault"
+    names = source.read_header(source.keys[0], recipe.data.max_pixels).names
+    if not all(names) or not names:
+        raise RecipeError(
+            f"bands are chosen by name, but {source.image_path(source.keys[0]).name} does not name its bands",
+            where=f"{path}:data.bands",
+            fix="list the names of all its bands in data.band_names, or give numbers",
+        )
+    plain = [re.sub(r"\W", "_", name) for name in names]
+    return {**data, "data": {**block, "band_names": plain}}
 
 
 def find_recipe(name: str) -> Path:
@@ -263,7 +295,7 @@ def make_quick(recipe: Recipe) -> Recipe:
     plain["data"]["limit"] = min(recipe.data.limit or 16, 16)
     plain["folds"]["count"] = min(2, plain["folds"]["count"])
     if plain["folds"]["kind"] == "given":  # few items may leave one of its folds empty
-        plain["folds"].update(kind="stratified", file=None, group=None)
+        plain["folds"].update(kind="stratified", file=None, group=None, spatial=None)
     for output in plain["output"]:
         output.pop("sample", None)  # it names all test items, and only some are predicted
     for member in plain["members"].values():

@@ -21,13 +21,13 @@ from maskwright.data.folds import folds
 from maskwright.data.sources.base import Source
 from maskwright.ensembling.decide import measure_of
 from maskwright.inference.store import Store
-from maskwright.workflows import reading
+from maskwright.workflows import placing, reading
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
     from maskwright.training.losses.options import Frequency
 
-AUDITED = ("train", "bands", "divide", "max_pixels", "limit")
+AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "limit")
 """Keys of data that the fingerprint of the labelled items depends on."""
 
 
@@ -106,15 +106,22 @@ def _tell_split(session: Session, rows: Sequence[folds.FoldRow], print_: Fingerp
     """Say how many items went where, and what is left out of training since it shows the same as a scored item."""
     block = session.recipe.folds
     sizes = Counter(row.fold for row in rows)
+    kept = {fold: folds.train_keys(rows, fold, print_, block) for fold in range(block.count)}
     parts = [] if block.kind == "all" else [f"folds of {[sizes[fold] for fold in range(block.count)]} items"]
     parts += [f"{sizes[folds.TRAIN_ONLY]} train only"] if sizes[folds.TRAIN_ONLY] else []
     parts += [f"{sizes[folds.HOLDOUT]} held out of all"] if sizes[folds.HOLDOUT] else []
     session.reporter.say(f"split: {', '.join(parts)}")
     for fold in range(block.count):
-        trained = len(folds.train_keys(rows, fold, print_, block))
-        left = len(rows) - sizes[fold] - sizes[folds.HOLDOUT] - trained
+        left = len(rows) - sizes[fold] - sizes[folds.HOLDOUT] - len(kept[fold])
         if left:
-            session.reporter.say(f"split: fold {fold} trains without {left} items that show what it is scored on")
+            why = (
+                "show what it is scored on, or lie on its ground or within the buffer"
+                if print_.items[0].corners
+                else ""
+            )
+            why = why or "show what it is scored on"
+            session.reporter.say(f"split: fold {fold} trains without {left} items that {why}")
+    placing.tell(session, rows, print_, kept)
 
 
 def split_inputs(session: Session) -> dict[str, Any]:
@@ -181,7 +188,7 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
         "seed": session.recipe.seed,
         "members": {name: member},
         "best_by": best_by(session, name),
-        "data": {"normalize": session.recipe.data.normalize},
+        "data": {"normalize": session.recipe.data.normalize, "derived": session.plain["data"]["derived"]},
         "split": digest(split_inputs(session)),
     }
 

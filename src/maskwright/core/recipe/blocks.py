@@ -6,15 +6,26 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from maskwright.core.errors import near
+from maskwright.core.expressions import read_formula
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, Source
 from maskwright.core.recipe.trackers import Tracker
 
+BandName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
+"""Name of a band, as formulas can hold it."""
+Bands = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=1024)], ...],
+    Field(min_length=1),
+    WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]}}),
+]
+"""Numbers of bands, from 1; a recipe may name them too, and they are numbered before they are checked."""
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 
 
@@ -41,6 +52,27 @@ class Cache(Block):
     """Folder to keep files in for later runs too; None: in the run folder, deleted when its training is finished."""
 
 
+class Stretch(Block):
+    """Values brought to 0..1 between two levels of each band, instead of divided; what lies beyond is cut off."""
+
+    by: Literal["percentile", "minmax"] = "percentile"
+    """percentile: the levels are percentiles of valid pixels; minmax: the least and the largest value."""
+    low: float = Field(default=2.0, ge=0, lt=100)
+    """Percentile that becomes 0."""
+    high: float = Field(default=98.0, gt=0, le=100)
+    """Percentile that becomes 1."""
+    over: Literal["set", "item"] = "set"
+    """set: levels of all training items; item: of each image (with `chip: whole`, of each scene) by itself."""
+    bands: Literal["each", "together"] = "each"
+    """each: levels for each band; together: the lowest and highest of all bands for all, so that colours stay."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Stretch:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self
+
+
 class Data(Block):
     """Where images and labels are and how pixels become numbers."""
 
@@ -50,10 +82,18 @@ class Data(Block):
     """Labelled items."""
     test: Source | None = None
     """Items to predict; with labels they are scored too, as data held out of everything."""
-    bands: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] | None = None
-    """1-based bands in the order the model gets them; None: all colour bands of the first image."""
+    bands: Bands | None = None
+    """Bands in the order the model gets them, by 1-based number or by name: [red, nir, 3]; None: all colour bands of
+    the first image. Names are those of band_names."""
+    band_names: tuple[BandName, ...] | None = Field(default=None, min_length=1)
+    """Names of all bands of a file, in its order; None: what the first file calls them, if bands goes by names."""
+    derived: tuple[Literal["means"] | dict[BandName, str], ...] = ()
+    """Channels made of the bands of a sample after augmentation: means (for each band the mean of its pixels above 0,
+    as a constant plane), and formulas of bands: [means, {ndvi: (nir - red) / (nir + red)}]."""
     divide: float | None = Field(default=None, gt=0)
     """Pixel values are divided by this; None: 255 for 8 bit, 65535 for 16 bit, 1 for float."""
+    stretch: Stretch | None = None
+    """Instead of divide: levels of each band become 0 and 1."""
     normalize: Literal["dataset", "imagenet", "none"] = "dataset"
     """Mean and standard deviation taken off after dividing: measured on the training items, ImageNet's, or none."""
     max_pixels: int = Field(default=200_000_000, ge=1)
@@ -63,90 +103,61 @@ class Data(Block):
     limit: int | None = Field(default=None, ge=2)
     """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
 
-
-def _with_parenthesis(expression: str) -> str:
-    try:
-        groups = re.compile(expression).groups
-    except re.error as error:
-        raise ValueError(f"'{expression}' is no regular expression ({error}); mend it") from None
-    if groups < 1:
-        raise ValueError(f"'{expression}' has no parenthesis; put the group's part in parentheses")
-    return expression
-
-
-KeyPattern = Annotated[str, AfterValidator(_with_parenthesis)]
-"""A regular expression on the key; what its first parenthesis holds is the group."""
-
-
-class GroupBy(Block):
-    """What makes items belong together: exactly one of these."""
-
-    key: KeyPattern | None = None
-    """Regular expression on the key whose first parenthesis is the group."""
-    column: str | None = None
-    """Column of the source's table that names the group, e.g. patient."""
-    field: str | None = None
-    """The same for a field of each item's JSON."""
-    folder: int | None = None
-    """Which folder of the key, 0 the outermost, -1 the one that holds the file: `a/b/c` is in a (0) and b (1 or -1)."""
-
-    @model_validator(mode="after")
-    def _one_way(self) -> GroupBy:
-        if sum(value is not None for value in (self.key, self.column, self.field, self.folder)) != 1:
-            raise ValueError("give exactly one of key, column, field, folder")
-        return self
-
-
-class Folds(Block):
-    """How items are split so that every score is on unseen data."""
-
-    kind: Literal["plain", "stratified", "grouped", "stratified_grouped", "given", "holdout", "all"] = "stratified"
-    """plain: even sizes; stratified: like shares of foreground too; grouped, stratified_grouped: the same with whole
-    groups; given: as `file` says; holdout: one split, scored on a share; all: no part is scored, nothing is honest."""
-    count: int = Field(default=5, ge=1, le=100)
-    """Number of folds; each member is trained that often. holdout and all have 1."""
-    seed: int = Field(default=0, ge=0)
-    """Of the lots that are drawn."""
-    by: Literal["auto", "coverage", "rarest", "classes"] = "auto"
-    """What is shared out evenly: coverage of foreground, that of the rarest class, or which classes occur together.
-    auto: classes for a multilabel task, else rarest (for a binary task that is coverage)."""
-    group: KeyPattern | GroupBy | None = None
-    """Items of a group are never torn apart: a regular expression on the key whose first parenthesis is the group, or
-    one of {column: NAME}, {field: NAME}, {folder: N}. Needed by grouped; given and holdout take it too."""
-    file: Below | None = None
-    """For given: CSV with the columns key and fold. 0 .. count - 1; -1: held out of all; -2: trains only."""
-    share: float = Field(default=0.2, gt=0, lt=0.9)
-    """For holdout: share of items (or groups) that the members are scored on."""
-    holdout: float = Field(default=0.0, ge=0, lt=0.9)
-    """Share of items (or groups) kept out of all folds, predicted and scored at the end."""
-    duplicates: Literal["together", "drop", "refuse", "ignore"] = "together"
-    """Images that show the same thing: together in one fold; drop: those near to a fold's validation items are left out
-    of its training; refuse: no such pair may part; ignore: a leak you answer for."""
-
     @model_validator(mode="before")
     @classmethod
-    def _one_training(cls, given: Any) -> Any:
-        if isinstance(given, Mapping) and given.get("kind") in ("holdout", "all"):
-            return {"count": 1, **given}
-        return given
+    def _numbered(cls, given: Any) -> Any:
+        """Turn names of bands into their numbers."""
+        if not isinstance(given, Mapping) or not names_bands(given):
+            return given
+        names = list(given.get("band_names") or ())
+        for name in given["bands"]:
+            if isinstance(name, str) and names.count(name) != 1:
+                twice = "is the name of several bands" if name in names else f"is no band{near(name, names)}"
+                raise ValueError(f"bands: '{name}' {twice}; there are {', '.join(map(str, names)) or 'no band_names'}")
+        numbers = [names.index(name) + 1 if isinstance(name, str) else name for name in given["bands"]]
+        return {**given, "bands": numbers}
 
     @model_validator(mode="after")
-    def _kind_fits(self) -> Folds:
-        grouped = self.kind in ("grouped", "stratified_grouped")
-        if grouped and self.group is None:
-            raise ValueError(f"kind: {self.kind} and group: REGEX go together; give both or neither")
-        if self.group is not None and not grouped and self.kind not in ("given", "holdout", "all"):
-            raise ValueError("kind: grouped and group: REGEX go together; give both or neither")
-        if (self.kind == "given") != (self.file is not None):
-            raise ValueError("kind: given and file: CSV go together; give both or neither")
-        if (self.kind in ("holdout", "all")) != (self.count == 1):
-            least = f"kind: {self.kind} trains once; leave count out" if self.count > 1 else "count must be 2 or more"
-            raise ValueError(f"{least}, or choose kind: holdout" if self.count == 1 else least)
-        if self.kind == "given" and self.holdout:
-            raise ValueError("holdout is not for kind: given; write -1 into the file")
-        if self.kind == "holdout" and self.share + self.holdout >= 1:
-            raise ValueError("share and holdout leave nothing to train on; lower one")
+    def _derivable(self) -> Data:
+        if self.band_names is not None and len(set(self.band_names)) < len(self.band_names):
+            raise ValueError("band_names: a name occurs twice; give each band its own")
+        if self.band_names is not None and self.bands is not None and max(self.bands) > len(self.band_names):
+            raise ValueError(f"bands: {max(self.bands)} is beyond the {len(self.band_names)} band_names")
+        if self.stretch is not None and self.divide is not None:
+            raise ValueError("stretch: values are stretched instead of divided; leave divide out")
+        if self.stretch is not None and self.stretch.over == "item" and self.normalize == "dataset":
+            raise ValueError("stretch: over item leaves no mean of the set; set normalize: none, or imagenet")
+        made = [name for entry in self.derived if isinstance(entry, dict) for name in entry]
+        if len(set(made)) < len(made) or sum(entry == "means" for entry in self.derived) > 1:
+            raise ValueError("derived: a channel is named twice; keep one")
+        if self.bands is not None:
+            for name, text in self.formulas:
+                try:
+                    read_formula(text, self.used_names(len(self.bands)))
+                except ValueError as error:
+                    raise ValueError(f"derived.{name}: {error}") from None
         return self
+
+    @property
+    def formulas(self) -> tuple[tuple[str, str], ...]:
+        """Name and text of each formula, in order."""
+        return tuple(pair for entry in self.derived if isinstance(entry, dict) for pair in entry.items())
+
+    def used_names(self, count: int) -> tuple[str, ...]:
+        """Return the name of each band that the model gets: its own, or b3 for the third band of the file.
+
+        Args:
+            count: bands of a file, if `bands` does not say which.
+        """
+        numbers = self.bands or tuple(range(1, count + 1))
+        names = self.band_names or ()
+        return tuple(names[number - 1] if number <= len(names) else f"b{number}" for number in numbers)
+
+
+def names_bands(data: Mapping[str, Any]) -> bool:
+    """Say whether plain data of this block chooses bands by name."""
+    bands = data.get("bands")
+    return isinstance(bands, list | tuple) and any(isinstance(name, str) for name in bands)
 
 
 class Decision(Block):

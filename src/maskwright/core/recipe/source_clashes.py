@@ -14,6 +14,7 @@ from maskwright.core.recipe.sources import (
     PlainSource,
     PolygonsSource,
     RleCsvSource,
+    SceneSource,
     Source,
     TableSource,
     vector_clashes,
@@ -59,10 +60,12 @@ def parts_of(where: str, source: Source) -> Iterator[tuple[str, PlainSource]]:
 
 def is_labelled(source: PlainSource) -> bool:
     """Say whether a source has labels."""
-    return source.labelled if isinstance(source, FolderSource | TableSource) else True
+    return source.labelled if isinstance(source, FolderSource | TableSource | SceneSource) else True
 
 
 def _unlabelled(where: str, source: PlainSource) -> str:
+    if isinstance(source, SceneSource):
+        return f"{where}.labels is missing; name polygons, label rasters, or label_column of the table"
     if isinstance(source, TableSource):
         return f"{where}.mask_column is missing; name the column with the masks' paths"
     return f"{where}.masks is missing; name the folder of masks, or take unlabelled images out of data.train"
@@ -73,6 +76,8 @@ def _of_part(where: str, source: PlainSource, task: Task) -> list[str]:
         return _of_runs(where, source, task)
     if isinstance(source, CocoSource | PolygonsSource):
         return vector_clashes(where, source, task)
+    if isinstance(source, SceneSource):
+        return _of_scenes(where, source, task)
     found = _of_table(where, source, task) if isinstance(source, TableSource) else []
     if (
         isinstance(source, FolderSource)
@@ -81,6 +86,23 @@ def _of_part(where: str, source: PlainSource, task: Task) -> list[str]:
     ):
         found.append(f"{where}.layout: {source.layout} is for encoding: planes, this one is {source.encoding}")
     return found + _ENCODINGS[source.encoding](where, source, task) + _unused(where, source)
+
+
+def _of_scenes(where: str, source: SceneSource, task: Task) -> list[str]:
+    if (source.images is None) == (source.table is None):
+        return [f"{where}: give either images (a GeoTIFF or a folder) or table (a CSV file)"]
+    if source.label_column is not None and (source.table is None or source.labels is not None):
+        return [f"{where}.label_column: it is a column of the table; give it without labels, or leave it out"]
+    if source.chip == "whole" and source.chip_overlap:
+        return [f"{where}.chip_overlap: whole scenes do not overlap; leave it out"]
+    found = vector_clashes(where, source, task) if source.labelled else []
+    if source.categories is not None and source.attribute is None:
+        found.append(f"{where}.categories: values of an attribute are mapped; set attribute")
+    return found + [
+        f"{where}.values: {raw} is mapped to {value}, which is not one of {list(task.values)}"
+        for raw, value in (source.values or {}).items()
+        if value != "ignore" and value not in task.values
+    ]
 
 
 def _of_runs(where: str, source: RleCsvSource, task: Task) -> list[str]:

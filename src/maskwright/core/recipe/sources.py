@@ -33,6 +33,8 @@ CategoryName = Annotated[str, BeforeValidator(_id_as_text)]
 """A category's name, or its id."""
 
 
+Side = Annotated[int, Field(ge=16, le=65536)]
+"""Side of a chip in pixels."""
 PartName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
 """Name of a part of a merge; keys begin with it."""
 
@@ -208,6 +210,81 @@ class TableSource(MaskBlock):
         return self.mask_column is not None or self.mask_columns is not None
 
 
+class SceneSource(SourceBlock):
+    """GeoTIFF scenes and labels on the ground: polygons in any coordinate system, or label rasters on any grid.
+
+    Scenes are cut into chips, which are the items: the key is the scene's key and where the chip begins, in pixels
+    as they are used (`town/00512_01024`). Nothing is written; every chip is read from its file when it is needed.
+    """
+
+    format: Literal["scenes"] = "scenes"
+    images: Below | None = None
+    """A GeoTIFF or a folder of them, below data.root. Give either this or table."""
+    labels: Below | None = None
+    """A file of polygons (GeoJSON, GPKG, FlatGeobuf) or a label raster for all scenes, or a folder with one for each
+    scene, of the scene's key; None: unlabelled, unless the table has a label_column."""
+    table: Below | None = None
+    """CSV file with a row for each scene, below data.root; its paths are below data.root too."""
+    image_column: str = "img_uri"
+    """Column of the table with the scene's path."""
+    label_column: str | None = None
+    """Column of the table with the path of its polygons or label raster."""
+    uri_prefix: str = ""
+    """Start of the table's paths that is taken off, e.g. the address of the archive they were copied from."""
+    image_suffix: str = ""
+    """End of a scene's stem that is not part of the key."""
+    label_suffix: str = ""
+    """End of a label file's stem that is not part of the key, e.g. -labels."""
+    missing_mask: Literal["refuse", "background"] = "refuse"
+    """What a scene without a label file of its own means."""
+    layer: str | None = None
+    """Layer of a GPKG; None: the only one."""
+    attribute: str | None = None
+    """Attribute of polygons that names their class; None: in a binary task every polygon is foreground."""
+    categories: dict[CategoryName, str] | None = None
+    """Value of the attribute -> class name, background or ignore; values that are not named here go by the name they
+    share with a class."""
+    values: ValueMap | None = None
+    """For label rasters: raw value -> class id or ignore; None: raw values are class ids."""
+    pixels: Literal["centre", "all_touched"] = "centre"
+    """Which pixels a polygon covers: those whose centre is inside, or all that it touches."""
+    overlap: Literal["large_first", "order"] = "order"
+    """Who is seen where polygons overlap in a multiclass task: the smaller, or the later in the file."""
+    unlabelled: str | None = None
+    """Class of pixels that no polygon covers, or ignore, in a multiclass task; None: the class called background
+    if there is one, else ignore."""
+    area: Below | None = None
+    """Polygons of where labels were drawn (area of interest); outside nothing counts. None: everywhere."""
+    crs: str | None = None
+    """Coordinate system of scenes that do not name theirs, e.g. EPSG:32645; None: they have no place."""
+    label_crs: str | None = None
+    """Coordinate system of polygons or label rasters, where their file does not say it or says a wrong one."""
+    swap_axes: bool = False
+    """Polygons are written as latitude, longitude (y before x)."""
+    chip: Side | tuple[Side, Side] | Literal["whole"] = 1024
+    """Side or (height, width) of chips in pixels as they are used; a scene is cut evenly, so that they differ a little
+    and meet without overlap. whole: each scene is one item."""
+    chip_overlap: float = Field(default=0.0, ge=0, le=0.75)
+    """Share of a chip that the next one covers again; chips beyond the even cut only ever train."""
+    gsd: float | None = Field(default=None, gt=0, le=1000)
+    """Metres that a pixel is to measure on the ground; scenes are resampled to that. None: as they are."""
+    scales: tuple[Annotated[float, Field(ge=0.1, le=16)], ...] = ()
+    """Scales that items are cut at besides 1, e.g. [2, 0.5]: at 2 a pixel covers twice the length, at 0.5 half of it.
+    These items only ever train."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labels."""
+        return self.labels is not None or self.label_column is not None
+
+    @property
+    def chip_shape(self) -> tuple[int, int] | None:
+        """(height, width) of chips, None for whole scenes."""
+        if self.chip == "whole":
+            return None
+        return (self.chip, self.chip) if isinstance(self.chip, int) else (self.chip[0], self.chip[1])
+
+
 class MergeSource(Block):
     """Several sources as one; keys begin with the part's name and a slash."""
 
@@ -216,7 +293,7 @@ class MergeSource(Block):
     """Name -> source, each with its own weight and role."""
 
 
-def vector_clashes(name: str, source: CocoSource | PolygonsSource, task: Task) -> list[str]:
+def vector_clashes(name: str, source: CocoSource | PolygonsSource | SceneSource, task: Task) -> list[str]:
     """List where a source of outlines and the task disagree, in words.
 
     Args:
@@ -244,10 +321,10 @@ def vector_clashes(name: str, source: CocoSource | PolygonsSource, task: Task) -
 
 
 PlainSource = Annotated[
-    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource, Field(discriminator="format")
+    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource, Field(discriminator="format")
 ]
 Source = Annotated[
-    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | MergeSource,
+    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource | MergeSource,
     Field(discriminator="format"),
 ]
 MergeSource.model_rebuild()

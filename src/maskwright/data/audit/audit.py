@@ -178,9 +178,7 @@ def view_of(name: str, source: Source, task: Task, data: Data, reporter: Reporte
         stop: looked at after each item.
     """
     sums = Statistics(task)
-    found = look(
-        source, task, data, reporter, stop=stop, after=sums.take, describe=describers(source, task, data.max_pixels)
-    )
+    found = look(source, task, data, reporter, stop=stop, after=sums.take, describe=describers(source, task, data))
     return View(f"data.{name}", source, task, data, tuple(found), sum_up(source, found, task, data), sums)
 
 

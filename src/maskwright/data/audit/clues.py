@@ -10,6 +10,8 @@ import numpy as np
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
+from maskwright.core.recipe.blocks import Data
+from maskwright.data.audit import places
 from maskwright.data.audit.images import unlike
 from maskwright.data.audit.measure import Describer, Measured
 from maskwright.data.audit.objects import count_objects
@@ -17,9 +19,9 @@ from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding
 from maskwright.data.items import Item
 from maskwright.data.leaks import similar
-from maskwright.data.pixels.rasters import read_header
 from maskwright.data.plausible import plausible, shift
 from maskwright.data.sources.base import Source, limit_keys
+from maskwright.data.stretch import sample_levels
 
 MOST_COUNTED, LEAST_COUNTED = 1 << 26, 64
 """Pixels of a set, and items at least, whose objects are counted: a large set is sampled evenly over its keys."""
@@ -29,13 +31,13 @@ WORDS = {"copy": "the same picture", "turned": "mirrored or turned", "overlap": 
 """How two images are alike, for the eye."""
 
 
-def describers(source: Source, task: Task, max_pixels: int) -> dict[str, Describer]:
+def describers(source: Source, task: Task, data: Data) -> dict[str, Describer]:
     """Return what is to be written down of each item: for leaks of all, for plausibility and objects of a sample.
 
     Args:
         source: labelled or not.
         task: gives classes and values.
-        max_pixels: data.max_pixels.
+        data: max_pixels, and whether levels of the set are needed.
     """
     chosen = plausible.sample(source.keys)
 
@@ -52,20 +54,23 @@ def describers(source: Source, task: Task, max_pixels: int) -> dict[str, Describ
         levels = () if item.image.dtype == np.uint8 else tuple(float(value) for value in one.moments.mean)
         return plausible.describe(one.small, task, item.label, levels)
 
-    deep = set(limit_keys(source.keys, max(LEAST_COUNTED, MOST_COUNTED // _area(source, max_pixels))))
+    deep = set(limit_keys(source.keys, max(LEAST_COUNTED, MOST_COUNTED // _area(source, data.max_pixels))))
 
     def objects(one: Measured, item: Item) -> None:
         if item.label is not None and one.key in deep:
             one.objects = count_objects(item.label, item.valid, task)
 
-    return {"alike": alike, "clues": clues, "objects": objects}
+    found: dict[str, Describer] = {"alike": alike, "clues": clues, "objects": objects}
+    if data.stretch is not None and data.stretch.over == "set":
+        found["levels"] = lambda one, item: sample_levels(item.image, item.seen)
+    return found
 
 
 def _area(source: Source, max_pixels: int) -> int:
     """Return the pixels of the first image that can be read."""
     for key in source.keys[:8]:
         with suppress(InputError):
-            height, width = read_header(source.image_path(key), max_pixels).shape
+            height, width = source.read_header(key, max_pixels).shape
             return max(1, height * width)
     return 1
 
@@ -74,7 +79,12 @@ def similar_pairs(view: View) -> Pairs:
     """Return the pairs of a set that show the same though their pixels differ."""
     equal = {one.key: one.digest for one in view.whole}
     pairs = similar.pairs(_noted(view, "alike"))
-    return tuple((pair.a, pair.b, pair.how, pair.score) for pair in pairs if equal[pair.a] != equal[pair.b])
+    known = places.shared(view) if pairs else frozenset()  # folds go by the ground itself there
+    return tuple(
+        (pair.a, pair.b, pair.how, pair.score)
+        for pair in pairs
+        if equal[pair.a] != equal[pair.b] and frozenset((pair.a, pair.b)) not in known
+    )
 
 
 def clue_findings(view: View, pairs: Pairs) -> Iterator[Finding]:
@@ -84,6 +94,7 @@ def clue_findings(view: View, pairs: Pairs) -> Iterator[Finding]:
         fix = "they stay in one fold (folds.duplicates), or take them out"
         keys = tuple(dict.fromkeys(key for pair in pairs for key in pair[:2]))
         yield view.of_set("near_duplicate", what, fix, keys, {"pairs": [list(pair) for pair in pairs]})
+    yield from places.overlaps(view)
     block = view.data.train if view.training else view.data.test
     if view.training:
         yield from plausible.check_recipe(view.task, view.data, view.fingerprint.bands)
@@ -105,6 +116,7 @@ def compare_sets(train: View, test: View) -> tuple[list[Finding], dict[str, Any]
         facts = {"pairs": [list(pair) for pair in pairs]}
         keys = tuple(dict.fromkeys(pair[1] for pair in pairs))
         found.append(test.of_set("test_near_train", what, "scores on them are too good: take them out", keys, facts))
+    found += places.between(train, test)
     known, asked = _noted(train, "clues"), _noted(test, "clues")
     found += plausible.between(known, asked, train.task)
     moved = shift.compare(known, asked)

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
@@ -23,8 +24,10 @@ from maskwright.core.recipe.blocks import Data
 from maskwright.core.stop import Stop
 from maskwright.data.audit.measure import Describer, Measured, Moments, measure
 from maskwright.data.findings import Finding
+from maskwright.data.ground import Ground
 from maskwright.data.pixels.header import Header
 from maskwright.data.sources.base import Source
+from maskwright.data.stretch import levels_of_set
 
 MOST_THREADS = 16
 
@@ -49,6 +52,15 @@ class ItemRecord:
     """Valid pixels of each value of the task, or of each plane for multilabel; empty if unlabelled."""
     valid: int
     """Pixels that count."""
+    plane: str = ""
+    """Of its ground, see Ground."""
+    corners: tuple[float, ...] = ()
+    """Where it lies: x and y of four corners in turn; empty: nobody knows."""
+
+    @property
+    def ground(self) -> Ground | None:
+        """Where it lies."""
+        return Ground(self.plane, self.corners) if self.corners else None
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,10 @@ class Fingerprint:
     """Keys of images whose pixels are equal, group by group; plain one-coloured images are not compared."""
     notes: tuple[str, ...] = ()
     """What the user should know, in words: suspicions and notes of the audit."""
+    low: tuple[float, ...] = ()
+    """Value of each band the recipe uses that becomes 0, if data.stretch goes over the set."""
+    high: tuple[float, ...] = ()
+    """Value that becomes 1."""
     similar: tuple[tuple[str, str, str, float], ...] = ()
     """Pairs of items that show the same thing though their pixels differ: key, key, how, 0..1 (see similar.py)."""
 
@@ -88,16 +104,21 @@ class Fingerprint:
         """
         try:
             known = dict(plain)
-            known["items"] = tuple(ItemRecord(**{**row, "pixels": tuple(row["pixels"])}) for row in plain["items"])
+            known["items"] = tuple(_read_record(row) for row in plain["items"])
             known["duplicates"] = tuple(tuple(group) for group in plain["duplicates"])
             for name in ("mean", "std", "class_pixels", "notes"):
                 known[name] = tuple(plain[name])
+            known |= {name: tuple(plain.get(name, ())) for name in ("low", "high")}
             known["similar"] = tuple(tuple(pair) for pair in plain["similar"])
             return cls(**known)
         except (KeyError, TypeError) as error:
             raise InputError(
                 f"the fingerprint is of another version ({error})", where="fingerprint.json", fix="run inspect again"
             ) from None
+
+
+def _read_record(row: Mapping[str, Any]) -> ItemRecord:
+    return ItemRecord(**{**row, "pixels": tuple(row["pixels"]), "corners": tuple(row.get("corners", ()))})
 
 
 def look(
@@ -164,6 +185,8 @@ def take(
 
 def divisor(data: Data, dtype: str) -> float:
     """Return what pixel values are divided by: data.divide, or 255 for 8 bit, 65535 for 16 bit, else 1."""
+    if data.stretch is not None:
+        return 1.0
     return data.divide or {"uint8": 255.0, "int8": 255.0, "uint16": 65535.0, "int16": 65535.0}.get(dtype, 1.0)
 
 
@@ -173,7 +196,10 @@ def sum_up(source: Source, found: Sequence[Measured], task: Task, data: Data) ->
     bands, dtype = _usual([one.header for one in found if one.header is not None])
     total = _total(whole, bands, data)
     divide = divisor(data, dtype)
-    std = np.sqrt(total.squares / max(total.count, 1)) / divide
+    mean, std = total.mean / divide, np.sqrt(total.squares / max(total.count, 1)) / divide
+    low, high = _levels(whole, bands, data)
+    if len(low):  # as if nothing were cut off beyond the levels
+        mean, std = (mean - low) / (high - low), std / (high - low)
     records = tuple(_record(source, one) for one in whole)
     kinds = 0 if not source.labelled else task.planes if task.kind == "multilabel" else len(task.values)
     return Fingerprint(
@@ -181,16 +207,29 @@ def sum_up(source: Source, found: Sequence[Measured], task: Task, data: Data) ->
         bands=bands,
         dtype=dtype,
         divide=divide,
-        mean=tuple(float(value) for value in total.mean / divide),
+        mean=tuple(float(value) for value in mean),
         std=tuple(float(value) if value > 0 else 1.0 for value in std),
         class_pixels=tuple(sum(record.pixels[kind] for record in records) for kind in range(kinds)),
         duplicates=_duplicates(whole),
+        low=tuple(float(value) for value in low),
+        high=tuple(float(value) for value in high),
     )
+
+
+def _levels(whole: Sequence[Measured], bands: int, data: Data) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return low and high of each band that the recipe uses, if it stretches over the set."""
+    if data.stretch is None or data.stretch.over != "set":
+        return np.empty(0), np.empty(0)
+    chosen = [band - 1 for band in data.bands or range(1, bands + 1)]
+    samples = [one.clues["levels"] for one in whole if "levels" in one.clues]
+    fitting = [sample for sample in samples if sample.shape[1] == 1 or sample.shape[1] > max(chosen, default=0)]
+    low, high = levels_of_set(fitting, data.stretch, chosen).astype(np.float64)
+    return low, high
 
 
 def _record(source: Source, one: Measured) -> ItemRecord:
     assert one.header is not None, one.key
-    path, header = source.image_path(one.key), one.header
+    path, header, ground = source.image_path(one.key), one.header, source.ground(one.key)
     return ItemRecord(
         key=one.key,
         path=str(PurePosixPath(one.key).with_name(path.name)),
@@ -202,6 +241,8 @@ def _record(source: Source, one: Measured) -> ItemRecord:
         digest=one.digest,
         pixels=one.pixels,
         valid=one.valid,
+        plane="" if ground is None else ground.plane,
+        corners=() if ground is None else ground.corners,
     )
 
 

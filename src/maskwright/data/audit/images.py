@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from statistics import median
@@ -26,6 +27,7 @@ ANOTHER_SCALE = 50.0
 def image_findings(view: View) -> Iterator[Finding]:
     """Name what is wrong, suspicious or worth knowing about the images of a set."""
     yield from misfits(view)
+    yield from _band_names(view)
     yield from _swapped(view)
     yield from _hidden(view)
     yield from _blank(view)
@@ -56,6 +58,20 @@ def misfits(view: View) -> Iterator[Finding]:
         if record.dtype != usual.dtype:
             what = f"holds {record.dtype} values, most images {usual.dtype}"
             yield Finding("dtype_differs", path, what, "convert it to the same scale", (record.key,))
+
+
+def _band_names(view: View) -> Iterator[Finding]:
+    """Name images that call their bands otherwise than the recipe does: another order would be silent."""
+    wanted = view.data.band_names
+    if wanted is None:
+        return
+    for one in view.found:
+        told = () if one.header is None else one.header.names
+        plain = tuple(re.sub(r"\W", "_", name) for name in told)
+        if plain and plain != wanted and all(plain):
+            what = f"calls its bands {', '.join(told[:16])}, not {', '.join(wanted[:16])}"
+            fix = "bring all images to one order, or mend data.band_names"
+            yield Finding("band_names_differ", str(view.source.image_path(one.key)), what, fix, (one.key,))
 
 
 def unlike(view: View, like: Fingerprint | None) -> Iterator[Finding]:
@@ -178,7 +194,7 @@ def _range(view: View) -> Iterator[Finding]:
         what = f"largest values differ {ANOTHER_SCALE:g} times and more from most images' ({usual:g}): {some(odd)}"
         yield view.of_set("scale_differs", what, "bring all images to one scale", odd, {"usual": usual})
     divided = high / view.fingerprint.divide
-    if view.data.normalize != "dataset" and not 0.02 <= divided <= 4:
+    if view.data.stretch is None and view.data.normalize != "dataset" and not 0.02 <= divided <= 4:
         what = f"the largest value is {high:g}, {divided:.3g} after dividing by {view.fingerprint.divide:g}"
         yield view.of_set("divide_unfit", what, "set data.divide to the largest value there can be")
     elif view.fingerprint.dtype == "uint16" and high <= 255:

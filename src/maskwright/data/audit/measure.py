@@ -18,7 +18,6 @@ from maskwright.data.audit.small import Small, reduce
 from maskwright.data.findings import Finding
 from maskwright.data.items import Item, combine
 from maskwright.data.pixels.header import Header, Pixels, Valid
-from maskwright.data.pixels.rasters import read_header, read_image
 from maskwright.data.sources.base import Source
 
 PLAIN_ROWS = 8
@@ -115,15 +114,14 @@ def measure(
         describe: name -> what is to be written down of the item, if it has no faults.
     """
     found = Measured(key)
-    path = source.image_path(key)
     try:
-        found.header = read_header(path, max_pixels)
+        found.header = source.read_header(key, max_pixels)
     except (InputError, StorageError) as error:
         found.findings.append(Finding.of(error, "unreadable_image", (key,)))
         return found
     image = seen = label = known = None
     try:
-        image, seen = read_image(path, max_pixels)
+        image, seen = source.read_image(key, max_pixels)
     except (InputError, StorageError) as error:
         found.findings.append(Finding.of(error, "unreadable_image", (key,)))
     if source.labelled:  # also below a damaged image, so that one run names both

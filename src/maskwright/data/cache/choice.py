@@ -79,7 +79,7 @@ def choose(block: Cache, use: Use, folder: Path, salt: str) -> tuple[CacheSpec, 
 def item_bytes(record: ItemRecord, use: Use) -> int:
     """Return what an item takes on disk at most."""
     pixels = record.height * record.width
-    width = 1 if record.dtype == "uint8" else 4
+    width = 1 if record.dtype == "uint8" and use.preprocess.stretch is None else 4
     planes = use.task.planes if use.task.kind == "multilabel" else 1
     masked = record.valid < pixels
     return pixels * (len(use.preprocess.bands) * width + planes + masked) + OVERHEAD + 2 * len(record.key)

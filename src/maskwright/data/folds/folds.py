@@ -15,10 +15,11 @@ from pathlib import Path
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.files import write_text
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import Folds
+from maskwright.core.recipe.folds import Folds, Spatial
 from maskwright.data.audit.fingerprint import Fingerprint, ItemRecord
 from maskwright.data.folds.deal import Parts, deal_by_classes, deal_by_share, lot
 from maskwright.data.folds.given import given_faults, given_rows
+from maskwright.data.folds.ground import near_ground, on_one_ground, placed_groups
 from maskwright.data.folds.groups import Alike, alike, beside, in_words, merge, named_groups, parted
 from maskwright.data.folds.parts import HOLDOUT, TRAIN_ONLY, FoldRow
 from maskwright.data.sources.base import Source
@@ -60,7 +61,11 @@ def assign(
         InputError: fewer items or groups than folds, an item without a group, a pair that may not part.
     """
     keys = [record.key for record in fingerprint.items]
-    named = named_groups(keys, folds.group, source)
+    held_by_place = folds.spatial if folds.spatial is not None or folds.kind != "spatial" else Spatial()
+    if held_by_place is not None and folds.kind != "given":
+        named = placed_groups(fingerprint, held_by_place, folds.count, source)
+    else:
+        named = named_groups(keys, folds.group, source)
     pairs = alike(fingerprint)
     if folds.kind == "given":
         rows = given_rows(named, folds, root, source)
@@ -73,7 +78,7 @@ def assign(
         place = {key: FoldRow(key, name, home[name]) for name, members in groups.items() for key in members}
         joined = {named[key]: row.group for key, row in place.items()}
         rows = tuple(place.get(key, FoldRow(key, joined.get(named[key], named[key]), TRAIN_ONLY)) for key in keys)
-    _refuse_parted(rows, pairs, folds)
+    _refuse_parted(rows, (*pairs, *on_one_ground(fingerprint)), folds)
     idle = [fold for fold in range(folds.count) if not train_keys(rows, fold, fingerprint, folds)]
     if idle:
         raise InputError(
@@ -167,8 +172,8 @@ def _refuse_parted(rows: Sequence[FoldRow], pairs: Sequence[Alike], folds: Folds
 def train_keys(rows: Sequence[FoldRow], fold: int, fingerprint: Fingerprint, folds: Folds) -> tuple[str, ...]:
     """Return what a fold's models are trained on.
 
-    Left out is what shows the same as an item that the fold is scored on, or as one of the hold-out, and
-    what is of its group: items that only train, and under `duplicates: drop` any item.
+    Left out is what shows the same as an item that the fold is scored on, or as one of the hold-out, or lies on
+    the same ground, and what is of its group: items that only train, and under `duplicates: drop` any item.
 
     Args:
         rows: by assign.
@@ -178,7 +183,10 @@ def train_keys(rows: Sequence[FoldRow], fold: int, fingerprint: Fingerprint, fol
     """
     held = {row.key for row in rows if row.fold in (fold, HOLDOUT)}
     groups = {row.group for row in rows if row.key in held}
-    leaks = held if folds.duplicates == "ignore" else held | beside(held, alike(fingerprint))
+    leaks = held
+    if folds.duplicates != "ignore":
+        buffer = folds.spatial.buffer if folds.spatial is not None else 0.0
+        leaks = held | beside(held, alike(fingerprint)) | near_ground(held, fingerprint, buffer)
     return tuple(row.key for row in rows if row.key not in leaks and row.group not in groups)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from maskwright.core.errors import DataError, InputError, from_os_error, near
 from maskwright.core.files import inside
-from maskwright.core.recipe.blocks import Folds
+from maskwright.core.recipe.folds import Folds
 from maskwright.data.folds.parts import TRAIN_ONLY, FoldRow
 from maskwright.data.sources.base import Limited, Source
 

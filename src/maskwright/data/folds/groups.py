@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from maskwright.core.errors import InputError, near
-from maskwright.core.recipe.blocks import GroupBy
+from maskwright.core.recipe.folds import GroupBy
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.sources.base import Source
 

@@ -1,8 +1,9 @@
 """Draw polygons and COCO run lengths as small masks; read and write COCO's compressed text.
 
-Three rules say which pixels a polygon covers. coco: as COCO's own tools draw it, to the pixel.
-corners: (0, 0) is the corner of the first pixel, and pixels whose centre is inside are drawn. centres:
-(0, 0) is that pixel's centre, and the outline is drawn too, as contour tracers such as OpenCV's write it.
+Four rules say which pixels a polygon covers. coco: as COCO's own tools draw it, to the pixel.
+corners: (0, 0) is the corner of the first pixel, and pixels whose centre is inside are drawn; touched: every pixel
+that the polygon touches is. centres: (0, 0) is that pixel's centre, and the outline is drawn too, as contour tracers
+such as OpenCV's write it.
 Everything is checked before it is drawn: run lengths add up to the mask, coordinates are bounded.
 """
 
@@ -21,7 +22,7 @@ Numbers = NDArray[np.int64]
 Points = NDArray[np.float64]
 """(2 n,), x and y in turn, in pixels."""
 Mask = NDArray[np.uint8]
-Rule = Literal["coco", "corners", "centres"]
+Rule = Literal["coco", "corners", "centres", "touched"]
 
 FARTHEST = float(1 << 24)
 """Pixels from the origin at which coordinates are refused whatever the image; far below where 32 bits end."""
@@ -134,6 +135,8 @@ def draw_polygon(parts: Sequence[Sequence[Points]], shape: Shape, rule: Rule) ->
     rows, columns = box
     if rule == "centres":
         return _fill(parts, rows, columns)
+    if rule == "touched":
+        return _touched(parts, rows, columns)
     runs = [_outline(part, shape, rule) for part in parts]
     found = runs[0] if len(runs) == 1 else np.concatenate(runs)
     return _columns(found, shape, rows) if rule == "coco" else _rows(found, shape, columns)
@@ -209,6 +212,20 @@ def _columns(runs: Numbers, shape: Shape, rows: slice) -> Patch:
     import cv2
 
     return Patch(turned.left, turned.top, np.asarray(cv2.transpose(turned.mask), np.uint8))
+
+
+def _touched(parts: Sequence[Sequence[Points]], rows: slice, columns: slice) -> Patch:
+    """Draw every pixel that polygons touch, as GDAL's ALL_TOUCHED does."""
+    from rasterio.features import rasterize
+
+    corner = np.array([columns.start, rows.start])
+    shapes = [
+        {"type": "Polygon", "coordinates": [(ring.reshape(-1, 2) - corner).tolist() for ring in rings]}
+        for rings in parts
+    ]
+    size = rows.stop - rows.start, columns.stop - columns.start
+    mask: Mask = rasterize(shapes, out_shape=size, fill=0, default_value=1, all_touched=True, dtype=np.uint8)
+    return Patch(rows.start, columns.start, mask)
 
 
 def _fill(parts: Sequence[Sequence[Points]], rows: slice, columns: slice) -> Patch:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
+from maskwright.core.grid import Shape
 from maskwright.data.pixels.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 MAX_BANDS = 1024
@@ -18,15 +19,28 @@ MAX_BLOCK = 1 << 24
 """Pixels of a block that are always accepted; GDAL reserves a whole block to read one pixel."""
 
 
+Part = tuple[float, float, float, float]
+"""Row, column, height and width of what is read, in pixels of the file; fractions where it is resampled."""
+
+
 @contextmanager
-def opened(path: Path, limit: Limit) -> Iterator[Any]:
-    """Open a TIFF with the GTiff driver alone, without looking for files beside it."""
+def opened(path: Path, limit: Limit, *, overviews: bool = True) -> Iterator[Any]:
+    """Open a TIFF with the GTiff driver alone, without looking for files beside it.
+
+    Args:
+        path: the file.
+        limit: see refuse_size.
+        overviews: False: they are not there, for reading at another size. GDAL then knows no transform.
+    """
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
     hush(NotGeoreferencedWarning)  # an image without coordinates is nothing to warn of
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(path, driver="GTiff") as dataset:
+        with (
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+            rasterio.open(path, driver="GTiff", **({} if overviews else {"OVERVIEW_LEVEL": "NONE"})) as dataset,
+        ):
             refuse_size(dataset.shape, limit, path)
             _refuse_odd_tiff(dataset, path)
             yield dataset
@@ -104,13 +118,22 @@ def header(dataset: Any) -> Header:
     """Return what the opened TIFF says of itself."""
     alpha = _alpha_bands(dataset)
     bands = 3 if _palette_of(dataset) is not None else dataset.count - len(alpha)
-    return Header(dataset.height, dataset.width, bands, dataset.dtypes[0], "GTiff", bool(alpha))
+    told = [dataset.descriptions[index] or "" for index in range(dataset.count) if index + 1 not in alpha]
+    names = tuple(told) if any(told) and len(told) == bands else ()
+    return Header(dataset.height, dataset.width, bands, dataset.dtypes[0], "GTiff", bool(alpha), names=names)
 
 
-def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
+def image(dataset: Any, path: Path, part: Part | None = None, shape: Shape | None = None) -> tuple[Pixels, Valid]:
     """Decode the opened TIFF as an image: bands without alpha, and where alpha, nodata or mask let them count.
 
     A pixel whose bands are nodata only in part counts, as in GDAL's own data-set mask.
+
+    Args:
+        dataset: opened.
+        path: for messages.
+        part: what to read; None: all of it.
+        shape: (H, W) that the part is resampled to: averaged where it shrinks, linear where it grows, valid and
+            palette indices by nearest pixel; None: its own. Always made from the full resolution.
     """
     from rasterio.enums import ColorInterp, MaskFlags
 
@@ -122,11 +145,12 @@ def image(dataset: Any, path: Path) -> tuple[Pixels, Valid]:
         )
     if palette is None and dataset.dtypes[0] == "uint16" and dataset.colorinterp[0] == ColorInterp.palette:
         raise InputError("has a palette of 16 bits", where=path, fix="save it as RGB", kind="odd_colours")
-    pixels = np.ascontiguousarray(np.moveaxis(dataset.read(colour), 0, -1))
+    wanted = _wanted(part, shape, smooth=palette is None and not _bits(dataset))
+    pixels = np.ascontiguousarray(np.moveaxis(_read(dataset, colour, wanted), 0, -1))
     if all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
-        valid = np.ones(dataset.shape, bool)
+        valid = np.ones(pixels.shape[:2], bool)
     else:
-        valid = dataset.dataset_mask() != 0
+        valid = validity(dataset, part, shape)
     if palette is not None:
         return palette[pixels[:, :, 0]], valid
     if bits := _bits(dataset):
@@ -142,8 +166,46 @@ def alpha(dataset: Any) -> NDArray[np.generic] | None:
     return np.asarray(dataset.read(bands[0])) if bands else None
 
 
-def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
+def _wanted(part: Part | None, shape: Shape | None, *, smooth: bool) -> dict[str, Any]:
+    """Return rasterio's arguments for a part of a raster, resampled."""
+    from rasterio.enums import Resampling
+    from rasterio.windows import Window
+
+    if part is None:
+        return {}
+    row, col, height, width = part
+    wanted: dict[str, Any] = {"window": Window(col, row, width, height)}
+    if shape is not None and shape != (height, width):
+        shrinks = shape[0] <= height and shape[1] <= width
+        how = Resampling.average if shrinks else Resampling.bilinear
+        wanted |= {"out_shape": shape, "resampling": how if smooth else Resampling.nearest}
+    return wanted
+
+
+def _read(dataset: Any, bands: list[int], wanted: dict[str, Any]) -> Pixels:
+    known = dict(wanted)
+    if "out_shape" in known:
+        known["out_shape"] = (len(bands), *known["out_shape"])
+    pixels: Pixels = dataset.read(bands, **known)
+    return pixels
+
+
+def validity(dataset: Any, part: Part | None = None, shape: Shape | None = None) -> Valid:
+    """Return where alpha, nodata or mask of an opened TIFF let a part of it count, bool (H, W)."""
+    valid: Valid = dataset.dataset_mask(**_wanted(part, shape, smooth=False)) != 0
+    return valid
+
+
+def mask(
+    dataset: Any, path: Path, part: Part | None = None, shape: Shape | None = None
+) -> tuple[NDArray[np.integer], int | None]:
     """Decode the opened TIFF as a mask, and return its nodata value if it is a whole number.
+
+    Args:
+        dataset: opened.
+        path: for messages.
+        part: what to read; None: all of it.
+        shape: (H, W) that the part is brought to, by nearest pixel; None: its own.
 
     Raises:
         InputError: it has several bands, or fractions; was packed with loss, or as a negative.
@@ -162,7 +224,7 @@ def mask(dataset: Any, path: Path) -> tuple[NDArray[np.integer], int | None]:
     if _white_is_0(dataset):
         what, fix = "a mask stored as a negative (MINISWHITE) is read in two ways", "save it as MINISBLACK"
         raise InputError(what, where=path, fix=fix, kind="odd_colours")
-    values, nodata = dataset.read(1), dataset.nodata
+    values, nodata = _read(dataset, [1], _wanted(part, shape, smooth=False))[0], dataset.nodata
     if values.dtype.kind == "f":
         whole = np.isfinite(values) & (np.abs(values) < 2**31) & (values == np.floor(values))
         if not whole.all():

@@ -34,6 +34,8 @@ class Header:
     has_alpha: bool
     orientation: int = 1
     """EXIF orientation 1..8; 1 is upright."""
+    names: tuple[str, ...] = ()
+    """What the file calls its bands, besides alpha; empty: nothing."""
 
     @property
     def shape(self) -> Shape:

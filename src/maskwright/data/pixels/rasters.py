@@ -66,11 +66,30 @@ def read_image(path: Path, max_pixels: int) -> tuple[Pixels, Valid]:
         with pictures.opened(path, max_pixels) as picture:
             pictures.header(picture, path)
             pixels, valid = pictures.image(picture, path)
+    return hidden(pixels, valid)
+
+
+def hidden(pixels: Pixels, valid: Valid) -> tuple[Pixels, Valid]:
+    """Let floats that are not finite not count either, and put 0 where nothing counts.
+
+    Args:
+        pixels: (H, W, B); written to.
+        valid: bool (H, W).
+    """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         valid = valid & np.isfinite(pixels).all(axis=2)
     if not valid.all():
         pixels[~valid] = 0
     return pixels, valid
+
+
+def is_tiff(path: Path) -> bool:
+    """Say whether a file's first bytes are those of a TIFF.
+
+    Raises:
+        InputError: it is empty, a VRT, or nothing we read.
+    """
+    return _driver(path) == "GTiff"
 
 
 def read_mask(path: Path, max_pixels: int, shape: Shape | None = None) -> NDArray[np.integer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
+from maskwright.data.ground import Ground
 from maskwright.data.labels.soft import soften
+from maskwright.data.pixels import rasters
+from maskwright.data.pixels.header import Header, Pixels
 
 Label = NDArray[np.uint8]
 Valid = NDArray[np.bool_]
@@ -73,6 +77,23 @@ class Source(Protocol):
     def palette(self, key: str) -> bytes | None:
         """Return the palette of an item's mask, r, g, b, r, ..., where its indices are class ids; None elsewhere."""
 
+    def ground(self, key: str) -> Ground | None:
+        """Return where an item lies on the ground; None: nobody knows."""
+
+    def read_header(self, key: str, max_pixels: int) -> Header:
+        """Read size, bands and dtype of an item's image without decoding it.
+
+        Raises:
+            InputError: not an image we read, empty, damaged at its head, or larger than max_pixels.
+        """
+
+    def read_image(self, key: str, max_pixels: int) -> tuple[Pixels, Valid]:
+        """Decode the image of an item: pixels (H, W, B) in the file's dtype, 0 where not valid; valid bool (H, W).
+
+        Raises:
+            InputError: as read_header, or truncated or damaged.
+        """
+
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item.
 
@@ -105,8 +126,25 @@ def certain(source: Labels, key: str, shape: Shape, task: Task) -> tuple[Label, 
     return planes, valid
 
 
-class Defaults:
-    """What most sources answer: nothing else is known, all items weigh alike, all are scored, labels are plain."""
+class Defaults(ABC):
+    """What most sources answer: an item is a file, all weigh alike, all are scored, labels are plain."""
+
+    @abstractmethod
+    def image_path(self, key: str) -> Path:
+        """Return the image file of an item."""
+
+    def read_header(self, key: str, max_pixels: int) -> Header:
+        """Read the header of an item's file."""
+        return rasters.read_header(self.image_path(key), max_pixels)
+
+    def read_image(self, key: str, max_pixels: int) -> tuple[Pixels, Valid]:
+        """Decode the item's file whole."""
+        return rasters.read_image(self.image_path(key), max_pixels)
+
+    def ground(self, key: str) -> Ground | None:
+        """Return where an item lies on the ground."""
+        del key
+        return None
 
     @property
     def soft(self) -> bool:
@@ -207,6 +245,18 @@ class Limited:
     def read_soft(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item as probabilities, as the whole source does."""
         return self.whole.read_soft(key, shape, task)
+
+    def read_header(self, key: str, max_pixels: int) -> Header:
+        """Read the header of an item's image."""
+        return self.whole.read_header(key, max_pixels)
+
+    def read_image(self, key: str, max_pixels: int) -> tuple[Pixels, Valid]:
+        """Decode the image of an item."""
+        return self.whole.read_image(key, max_pixels)
+
+    def ground(self, key: str) -> Ground | None:
+        """Return where an item lies on the ground."""
+        return self.whole.ground(key)
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item, as the whole source does."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Shape
@@ -126,6 +127,25 @@ def _mapped(
     writers name 0, which is background all the same.
     """
     raw, nodata = read_mask_and_nodata(path, shape[0] * shape[1], shape)
+    return map_values(raw, nodata, task, values, path)
+
+
+def map_values(
+    raw: NDArray[np.integer],
+    nodata: int | None,
+    task: Task,
+    values: Mapping[int, int | Literal["ignore"]] | None,
+    path: Path,
+) -> tuple[Label, Valid]:
+    """Turn raw values into classes; nodata is ignored where the task gives it no other meaning.
+
+    Args:
+        raw: integer (H, W).
+        nodata: value that the file names so; None: none.
+        task: gives values and ignore.
+        values: the recipe's map; None: raw values are class ids.
+        path: for messages.
+    """
     if nodata is not None and nodata not in (task.values if values is None else values):
         own: dict[int, int | Literal["ignore"]] = {value: value for value in task.values}
         values = {**(own if values is None else values), nodata: "ignore"}

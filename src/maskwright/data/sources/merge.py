@@ -10,7 +10,9 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import MergeSource, PlainSource
 from maskwright.data.findings import Finding
-from maskwright.data.sources.base import Label, Source, Valid
+from maskwright.data.ground import Ground
+from maskwright.data.pixels.header import Header, Pixels, Valid
+from maskwright.data.sources.base import Label, Source
 
 Join = Callable[[PlainSource, Path, Task], tuple[Source | None, list[Finding]]]
 
@@ -73,6 +75,23 @@ class Merged:
         """Read the label of an item as probabilities, as its part does."""
         part, inner = self._part(key)
         return part.read_soft(inner, shape, task)
+
+    def read_header(self, key: str, max_pixels: int) -> Header:
+        """Read the header of an item's image as its part does."""
+        part, inner = self._part(key)
+        return part.read_header(inner, max_pixels)
+
+    def read_image(self, key: str, max_pixels: int) -> tuple[Pixels, Valid]:
+        """Decode the image of an item as its part does."""
+        part, inner = self._part(key)
+        return part.read_image(inner, max_pixels)
+
+    def ground(self, key: str) -> Ground | None:
+        """Return where an item lies on the ground; pixels of a scene without coordinates are of this part alone."""
+        part, inner = self._part(key)
+        found = part.ground(inner)
+        name = key.partition("/")[0]
+        return found._replace(plane=f"{name}/{found.plane}") if found is not None and found.plane else found
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
         """Read the label of an item as its part does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -70,6 +70,32 @@ class Outlines:
         x, y = self.points[::2], self.points[1::2]
         sides = [(np.minimum, x), (np.minimum, y), (np.maximum, x), (np.maximum, y)]
         return np.stack([function.reduceat(line, starts) for function, line in sides], axis=1)
+
+    def boxes(self) -> NDArray[np.float64]:
+        """Return left, top, right and bottom of each annotation that has rings, float64 (A, 4)."""
+        bounds, starts = self.bounds(), self.firsts[:-1]
+        if not len(starts):
+            return np.empty((0, 4))
+        sides = [np.minimum, np.minimum, np.maximum, np.maximum]
+        return np.stack(
+            [function.reduceat(line, starts) for function, line in zip(sides, bounds.T, strict=True)], axis=1
+        )
+
+    def moved(self, chosen: Sequence[int], corner: tuple[float, float], scale: tuple[float, float]) -> Outlines:
+        """Return some annotations of polygons in pixels of a window, in their order.
+
+        Args:
+            chosen: annotations; each has rings.
+            corner: (x, y) of the window.
+            scale: (x, y) pixels of the window for each pixel here.
+        """
+        writer, way = Writer(), np.array(scale)
+        for index in chosen:
+            for ring in range(self.firsts[index], self.firsts[index + 1]):
+                points = self.points[self.rings[ring] : self.rings[ring + 1]].reshape(-1, 2)
+                writer.ring(((points - corner) * way).ravel().tolist(), hole=bool(self.holes[ring]))
+            writer.close(int(self.codes[index]), int(self.ranks[index]), crowd=bool(self.crowd[index]))
+        return writer.done()
 
     def owners(self) -> Numbers:
         """Return the annotation of each ring, int64 (R,)."""

@@ -1,0 +1,142 @@
+"""Lay polygons on the pixels of a raster: reprojected, bent where straight lines would bend, cut at its edges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskwright.core.grid import Grid, Points
+from maskwright.data.ground import reproject
+from maskwright.data.sources.outlines import Outlines, Writer
+from maskwright.data.vectors.features import Features
+
+EDGE = 32
+"""Pieces that each side of a raster is cut into to find its bounds in another system."""
+BEND = 0.25
+"""Pixels by which the middle of a reprojected edge may miss the edge between its reprojected ends."""
+MOST_CUTS = 6
+"""Times that edges are halved to bend."""
+MARGIN = 4.0
+"""Pixels beyond the raster that polygons are kept for."""
+
+
+def outline_of(grid: Grid) -> Points:
+    """Return places all around a raster, (4 EDGE, 2) x and y in its own system."""
+    height, width = grid.shape
+    along = np.linspace(0, 1, EDGE, endpoint=False)
+    zero, one = np.zeros(EDGE), np.ones(EDGE)
+    cols = np.concatenate([along, one, 1 - along, zero]) * width
+    rows = np.concatenate([zero, along, one, 1 - along]) * height
+    return grid.to_ground(np.stack([cols, rows], axis=1))
+
+
+def bounds_in(grid: Grid, crs: str) -> tuple[float, float, float, float] | None:
+    """Return the bounds of a raster in another system: least x, least y, most x, most y; None if it is beyond that."""
+    places = reproject(outline_of(grid), grid.crs, crs)
+    if not np.isfinite(places).all():
+        return None
+    (low_x, low_y), (high_x, high_y) = places.min(axis=0), places.max(axis=0)
+    return float(low_x), float(low_y), float(high_x), float(high_y)
+
+
+def hits(features: Features, grid: Grid, crs: str) -> NDArray[np.intp]:
+    """Return which features may lie on a raster, by their bounds, in the order of the file.
+
+    Args:
+        features: polygons.
+        grid: of the raster.
+        crs: system of the features.
+    """
+    import shapely
+
+    box = bounds_in(grid, crs)
+    if box is None or not len(features.shapes):
+        return np.array([], np.intp)
+    bounds = shapely.bounds(features.shapes)
+    low, high = bounds[:, :2] <= box[2:], bounds[:, 2:] >= box[:2]
+    return np.flatnonzero(low.all(axis=1) & high.all(axis=1))
+
+
+def on_pixels(shapes: NDArray[Any], crs: str, grid: Grid) -> NDArray[Any]:
+    """Bring polygons to pixels of a raster (column and row from its outer corner), and cut them at its edges.
+
+    Args:
+        shapes: (N,) valid polygons.
+        crs: their system.
+        grid: of the raster.
+
+    Returns:
+        (N,) polygons in pixels; empty where nothing lies on the raster.
+    """
+    import shapely
+
+    def there(places: Points) -> Points:
+        return grid.to_pixels(reproject(places, crs, grid.crs))
+
+    laid: NDArray[Any] = shapely.transform(_bent(shapes, there, crs == grid.crs), there)
+    lost = ~np.isfinite(shapely.bounds(laid)).all(axis=1)
+    laid[lost] = shapely.Polygon()
+    height, width = grid.shape
+    box = shapely.box(-MARGIN, -MARGIN, width + MARGIN, height + MARGIN)
+    out = ~shapely.contains(box, laid) & ~shapely.is_empty(laid)
+    if out.any():
+        whole = shapely.make_valid(laid[out], method="structure", keep_collapsed=False)
+        laid[out] = shapely.intersection(whole, box)
+    return laid
+
+
+def _bent(shapes: NDArray[Any], there: Any, same: bool) -> NDArray[Any]:
+    """Halve edges whose middle would lie beside the reprojected edge: they are straight in the file's own system."""
+    import shapely
+
+    if same:
+        return shapes
+    bent, todo = shapes.copy(), np.arange(len(shapes))
+    for _ in range(MOST_CUTS):
+        off, longest = _bending(bent[todo], there)
+        if not len(off):
+            break
+        todo = todo[off]
+        bent[todo] = shapely.segmentize(bent[todo], longest / 2)
+    return bent
+
+
+def _bending(shapes: NDArray[Any], there: Any) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return which shapes have an edge whose middle misses the edge, and the longest edge of each of these."""
+    import shapely
+
+    rings, shape_of = shapely.get_rings(shapes, return_index=True)
+    places, ring_of = shapely.get_coordinates(rings, return_index=True)
+    inside = np.flatnonzero(ring_of[:-1] == ring_of[1:])
+    middle, ends = there((places[inside] + places[inside + 1]) / 2), there(places)
+    miss = np.abs(middle - (ends[inside] + ends[inside + 1]) / 2).max(axis=1, initial=0.0)
+    owners = shape_of[ring_of[inside]]
+    longest = np.zeros(len(shapes))
+    np.maximum.at(longest, owners, np.hypot(*(places[inside + 1] - places[inside]).T))
+    off = np.unique(owners[np.nan_to_num(miss, posinf=0.0) > BEND])
+    return off, longest[off]
+
+
+def write_outlines(shapes: Iterable[Any], codes: Sequence[int]) -> Outlines:
+    """Write polygons in pixels as annotations, in their order; empty ones are left out.
+
+    Args:
+        shapes: shapely geometries in pixels.
+        codes: class id of each, or IGNORED.
+    """
+    import shapely
+
+    writer = Writer()
+    for shape, code in zip(shapes, codes, strict=True):
+        parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon" and not part.is_empty]
+        if not parts:
+            continue
+        for part in parts:
+            writer.ring(shapely.get_coordinates(part.exterior).ravel().tolist())
+            for hole in part.interiors:
+                writer.ring(shapely.get_coordinates(hole).ravel().tolist(), hole=True)
+        writer.close(code, 0)
+    return writer.done()
