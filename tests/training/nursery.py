@@ -1,6 +1,6 @@
 """A process that imports everything once and forks trainings from itself, to kill them or to let them train together.
 
-Run as a script: `nursery.py kill|together|hard PICTURES OUT`; prints JSON.
+Run as a script: `nursery.py kill|together|hard|keeping PICTURES OUT`; prints JSON.
 """
 
 import json
@@ -17,7 +17,8 @@ import discs
 import torch
 
 from maskwright.core.errors import MaskwrightError
-from maskwright.core.recipe.members import Model, Optimizer, Sampling
+from maskwright.core.recipe.keeping import EarlyStop, KeepBest, Swa
+from maskwright.core.recipe.members import Model, Optimizer, Sampling, Schedule
 from maskwright.core.stop import Stop
 from maskwright.data.augment import table as augment
 from maskwright.models.build import build_model
@@ -155,6 +156,44 @@ def together(pictures, out):
     return told
 
 
+KEEPING = {
+    "loss": {"bce": 1.0, "dice": 1.0},
+    "loss_weights": "learned",
+    "schedule": Schedule(name="plateau", patience=0, gamma=0.5, by="dice", threshold=1.0),
+    "optimizer": Optimizer(name="lookahead", lookahead=(2, 0.5)),
+    "keep_best": KeepBest(count=2, by="valid_loss"),
+    "swa": Swa(start=0.3, lr=None),
+    "epochs": 3,
+    "steps_per_epoch": 2,
+    "batch_size": 4,
+    "accumulate": 2,
+    "save_every": 1,
+}
+"""Everything at once that has a state of its own, but an early stop."""
+
+
+def keeping(pictures, out):
+    """Train two processes with all that has a state, once undisturbed and once stopped in between; one is killed."""
+    told = {"twin": [code_of(pid) for pid in ranks(discs.job_on(pictures, **KEEPING), out / "twin")]}
+    folder = out / "stopped"
+    pair = ranks(discs.job_on(pictures, **KEEPING), folder)
+    while not list(folder.glob("state/step-*")):
+        time.sleep(0.005)
+    os.kill(pair[1], signal.SIGTERM)
+    told["stopped"] = [code_of(pid) for pid in pair]
+    pair = ranks(discs.job_on(pictures, **KEEPING), folder)
+    before = {path.name for path in folder.glob("state/step-*")}
+    while {path.name for path in folder.glob("state/step-*")} == before:
+        time.sleep(0.005)
+    for pid in pair:
+        os.kill(pid, signal.SIGKILL)
+    told["killed"] = [code_of(pid) for pid in pair]
+    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **KEEPING), folder)]
+    stopper = {"early_stop": EarlyStop(patience=1, threshold=10.0), "epochs": 5, "steps_per_epoch": 1}
+    told["early"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, **stopper), out / "early")]
+    return told
+
+
 def warm(pictures):
     """Do what costs seconds the first time, so that forked processes need not: imports, trials, compiling."""
     import accelerate  # noqa: F401
@@ -172,5 +211,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", DeprecationWarning)  # Python >= 3.12 warns of forking with threads
     warm(Path(sys.argv[2]))
-    action = {"kill": kill, "together": together, "hard": hard}[sys.argv[1]]
+    action = {"kill": kill, "together": together, "hard": hard, "keeping": keeping}[sys.argv[1]]
     sys.stdout.write(json.dumps(action(Path(sys.argv[2]), Path(sys.argv[3]))) + "\n")

@@ -95,5 +95,27 @@ def test_unknown_schedule_is_refused():
         build_schedule(Schedule(name="cosin"), 10, "m.schedule")
     assert str(caught.value) == (
         "m.schedule.name: unknown schedule 'cosin' (did you mean 'cosine'?); use one of: constant, cosine, "
-        "one_cycle, poly, restarts, step"
+        "one_cycle, plateau, poly, restarts, step"
     )
+
+
+TABLE = {
+    # eight steps, two a epoch, no warm-up; every number worked out by hand from the closed form
+    "constant": ({}, [1, 1, 1, 1, 1, 1, 1, 1]),
+    "plateau": ({}, [1, 1, 1, 1, 1, 1, 1, 1]),
+    "cosine": ({}, [1, 0.961940, 0.853553, 0.691342, 0.5, 0.308658, 0.146447, 0.038060]),
+    "one_cycle": ({}, [0.961940, 0.853554, 0.691343, 0.500002, 0.308661, 0.146450, 0.038064, 0.000004]),
+    "poly": ({"power": 2.0}, [1, 0.765625, 0.5625, 0.390625, 0.25, 0.140625, 0.0625, 0.015625]),
+    "step": ({"every": 1, "gamma": 0.1}, [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]),
+    "restarts": ({"every": 2, "fade": 0.5}, [1, 0.853553, 0.5, 0.146447, 0.5, 0.426777, 0.25, 0.073223]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULES))
+def test_each_schedule_is_its_tabulated_closed_form(name):
+    settings, wanted = TABLE[name]
+    rate = build_schedule(Schedule(name=name, warmup=0, **settings), 8, steps_per_epoch=2)
+    assert [rate(step) for step in range(8)] == pytest.approx(wanted, abs=1e-6)
+    floored = build_schedule(Schedule(name=name, warmup=0.25, floor=0.0, **settings), 8, steps_per_epoch=2)
+    if name != "one_cycle":
+        assert [floored(0), floored(1)] == [0.5, 1.0]

@@ -82,3 +82,20 @@ def test_two_processes_train_as_one(tmp_path, pictures):
 
     assert told["uneven"] == [2, 2]
     assert "train.batch_size 5 does not divide by 2 processes; use train.batch_size=4, or another number" in said
+
+
+@pytest.mark.slow
+def test_two_processes_with_everything_that_has_a_state_survive_a_stop_and_a_kill(tmp_path, pictures):
+    told, said = run_nursery("keeping", pictures, tmp_path)
+    assert told["twin"] == told["resumed"] == told["early"] == [0, 0], said
+    assert told["stopped"] in ([143, 143], [0, 0])
+    assert told["killed"] == [-9, -9]
+    for inside in (".", "candidates"):
+        assert discs.results(tmp_path / "stopped" / inside) == discs.results(tmp_path / "twin" / inside)
+    done = json.loads((tmp_path / "twin" / "done.json").read_text())
+    assert done["swa"]["taken"] == 3
+    assert len(done["others"]) == 1
+    rates = [json.loads(line)["lr"] for line in (tmp_path / "twin" / "log.jsonl").read_text().splitlines()]
+    assert rates == pytest.approx([1e-3] * 4 + [5e-4] * 2)
+    early = json.loads((tmp_path / "early" / "done.json").read_text())
+    assert (early["step"], early["early"]["steps_planned"]) == (2, 5)

@@ -109,7 +109,7 @@ def test_other_weights_under_the_same_name_are_noticed(data):
 
     def inputs():
         session = open_session("r.yaml", [member], Silent())
-        return stages.train_inputs(session, "a")["weights_file"]
+        return inputs.train_inputs(session, "a")["weights_file"]
 
     before = inputs()
     weights.write_bytes(b"two")

@@ -29,6 +29,8 @@ VERBS: dict[str, Callable[..., None]] = {
     "split": run.split,
     "train": run.train,
     "probe": probe.probe,
+    "find-lr": run.find_lr,
+    "soup": run.soup,
     "predict": run.predict,
     "decide": run.decide,
     "export": run.export,

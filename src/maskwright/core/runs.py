@@ -92,11 +92,6 @@ class RunFolder:
         changes = tuple(differing(entry["inputs"], _plain(inputs)))
         return UnitState(True, bool(entry["done"]) and not changes, changes)
 
-    def inputs(self, unit: str) -> Mapping[str, Any] | None:
-        """Return what a unit was made from, as the manifest recorded it; None: it knows nothing of the unit."""
-        entry = self._entries().get(unit)
-        return None if entry is None else dict(entry["inputs"])
-
     def begin(self, unit: str, inputs: Mapping[str, Any]) -> None:
         """Record that a unit is being made from these inputs."""
         self._set(unit, {"done": False, "inputs": _plain(inputs)})

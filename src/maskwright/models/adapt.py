@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
@@ -29,7 +31,7 @@ class SegModel(nn.Module):
         self.stride = stride
         self.minimum = minimum
         self.auxiliary: Auxiliary | None = None
-        self._encoder_frozen = False
+        self._still: list[nn.Module] = []
 
     def forward(self, image: Tensor) -> Tensor | Outputs:
         """Return logits; in training those of auxiliary heads too, if there are any.
@@ -113,15 +115,36 @@ class SegModel(nn.Module):
 
     def freeze_encoder(self) -> None:
         """Stop the encoder's parameters and running statistics from changing."""
-        self._encoder_frozen = True
+        self._still.append(self.encoder)
         self.encoder.requires_grad_(False)
         self.encoder.eval()
 
+    def freeze(self, pattern: str) -> list[str]:
+        """Stop parts from changing, parameters and running statistics, by name.
+
+        Args:
+            pattern: a name such as encoder.layer1, for it and all below it; * and ? stand for any letters.
+
+        Returns:
+            names of the parameters it fits, without `network.` before them.
+        """
+        fits = re.compile(f"(?:{fnmatch.translate(pattern)}|{fnmatch.translate(pattern + '.*')})").match
+        found = []
+        for name, parameter in self.network.named_parameters():
+            if fits(name):
+                parameter.requires_grad_(False)
+                found.append(name)
+        for name, module in self.network.named_modules():
+            own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+            if own and all(fits(f"{name}.{each}") for each, _ in own):
+                self._still.append(module.eval())
+        return found
+
     def train(self, mode: bool = True) -> SegModel:
-        """Switch between training and evaluation; a frozen encoder stays in evaluation."""
+        """Switch between training and evaluation; what is frozen stays in evaluation."""
         super().train(mode)
-        if self._encoder_frozen:
-            self.encoder.eval()
+        for module in self._still:
+            module.eval()
         return self
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from maskwright.core.errors import InputError
-from maskwright.core.recipe.members import Weights
+from maskwright.core.recipe.first import Weights
 
 FILE = "model.safetensors"
 """What a repository calls its weights if the recipe does not say otherwise."""

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.files import read_json
-from maskwright.core.recipe.members import Model, Weights
+from maskwright.core.recipe.first import Weights
+from maskwright.core.recipe.members import Model
 from maskwright.models import hub, licences
 from maskwright.models.licences import Use
 

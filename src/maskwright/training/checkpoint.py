@@ -2,7 +2,8 @@
 
     state/step-00000120.safetensors   weights, average, optimiser, and in its facts all else
     state/step-00000100.safetensors   the one before, kept in case the newest is damaged
-    state/best-00000100.safetensors   the weights that a state calls the best so far
+    state/best-00000100.safetensors   the weights that a state calls the best so far, or among the best
+    state/snapshot-00000080.safetensors   the weights at a minimum of the schedule
 
 A best file is written before the state that names it and deleted after the last state that did,
 so whichever state a training goes on from, the weights it remembers as the best are there.
@@ -113,8 +114,12 @@ class Checkpoints:
         return State(step, tensors, facts)
 
     def best_path(self, step: int) -> Path:
-        """Return where the weights that were best at `step` are kept."""
+        """Return where the weights that were among the best at `step` are kept."""
         return self.folder / f"best-{step:08d}.safetensors"
+
+    def snapshot_path(self, step: int) -> Path:
+        """Return where the weights at a minimum of the schedule are kept, to the end of the training."""
+        return self.folder / f"snapshot-{step:08d}.safetensors"
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}.safetensors"
@@ -124,17 +129,23 @@ class Checkpoints:
             self._path(step).unlink(missing_ok=True)
 
     def _drop_best(self, kept: list[int]) -> None:
-        named = {self._best_of(step) for step in kept}
+        named = {best for step in kept for best in self._best_of(step)}
         for path in self.folder.glob("best-*.safetensors"):
             if int(path.stem.removeprefix("best-")) not in named:
                 path.unlink(missing_ok=True)
 
-    def _best_of(self, step: int) -> int | None:
+    def _best_of(self, step: int) -> set[int]:
         try:
-            best: int | None = read_facts(self._path(step)).get("best", {}).get("step")
+            facts = read_facts(self._path(step))
         except InputError:  # a state that cannot be read cannot be gone on from and names nothing
-            return None
-        return best
+            return set()
+        return {each["step"] for each in ranked(facts)}
+
+
+def ranked(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the best weights that a state names, the best first."""
+    best = facts.get("best")
+    return list(facts.get("ranked") or ([best] if best else []))
 
 
 class AnotherJob(InputError):

@@ -104,3 +104,15 @@ class Cluster:
         if self.device.type == "cuda":
             gc.collect()
             torch.cuda.empty_cache()
+
+
+class Solo(Cluster):
+    """This process by itself, whatever others there are: for work that one process does alone."""
+
+    def __init__(self) -> None:
+        self.device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+        self.rank, self.size = 0, 1
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Return the model, which is on the device already."""
+        return model

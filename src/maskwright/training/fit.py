@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from maskwright.core.stop import Stop
 from maskwright.data.dataset import Batch
 from maskwright.models.adapt import SegModel
 from maskwright.scoring.scores import per_class, score
-from maskwright.training.checkpoint import Checkpoints, State
+from maskwright.training.checkpoint import Checkpoints, State, ranked
 from maskwright.training.cluster import Cluster
 from maskwright.training.job import FoldJob, memory_explained
 from maskwright.training.keep import BEST, DONE, LAST, Keeper
@@ -31,9 +31,19 @@ from maskwright.training.parts import Validated
 from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan
 from maskwright.training.precision import repeatable
 from maskwright.training.records import HeldOut, Records
-from maskwright.training.setup import build_exam, build_kit, build_network, build_parts, build_samples
+from maskwright.training.schedule import minima
+from maskwright.training.setup import (
+    build_exam,
+    build_kit,
+    build_network,
+    build_parts,
+    build_samples,
+    statistics_tickets,
+)
+from maskwright.training.swa import Swa, renew_norms
 from maskwright.training.trackers.follow import Follower
 from maskwright.training.validate import Exam, evaluate
+from maskwright.training.watch import Stopper
 
 __all__ = ["BEST", "DONE", "LAST", "FoldJob", "fit_fold"]
 
@@ -105,7 +115,9 @@ class Training:
         self.began = time.perf_counter()
         self.model = self.build()
         self.kit = build_kit(job, self.plan, cluster, self.model, errors=self.ledger is not None)
-        self.parts = build_parts(self.model, self.kit, self.ledger)
+        self.parts = build_parts(job, self.model, self.kit, self.ledger)
+        self.stopper, self.swa = self.parts.get("early_stop", Stopper), self.parts.get("swa", Swa)
+        self.minima = minima(job.member.schedule, self.plan.total, self.plan.steps_per_epoch) if train.snapshots else ()
         self._restore()
         self.exam = build_exam(job, self.kit)
         self.records = Records(folder, self.sizes, job.task.plane_names) if cluster.main else None
@@ -130,9 +142,8 @@ class Training:
         self.step = self.saved = step
         self.parts.unpack(state.tensors)
         facts = state.facts
-        self.epoch_open, self.loss_sum, self.keeper.best, self.sizes = (
-            facts[name] for name in ("epoch_open", "loss_sum", "best", "sizes")
-        )
+        self.epoch_open, self.loss_sum, self.sizes = (facts[name] for name in ("epoch_open", "loss_sum", "sizes"))
+        self.keeper.ranked = ranked(facts)
         if facts["threads"] != torch.get_num_threads():
             self.reporter.warn(
                 f"{self.folder}: begun with {facts['threads']} threads, gone on with {torch.get_num_threads()}; "
@@ -146,12 +157,12 @@ class Training:
             name = f"training {self.folder.parent.name}/{self.folder.name}"
             with self.reporter.task(name, self.plan.total, self.step) as tick:
                 self._train(tick)
-            self._let_go(finished=True)
+                if self.over and self.step < self.plan.total:
+                    tick.advance(self.plan.total - self.step, "finished early")
             if self.kit.scaler is not None and self.kit.scaler.skipped:
                 count = self.kit.scaler.skipped
                 self.reporter.say(f"{name}: {count} of {self.plan.total} steps overflowed float16 and were left out")
-            if self.cluster.main:
-                self.keeper.finish(self._weights(), self.step)
+            self._finish()
         finally:
             self._let_go(finished=False)
             if self.records is not None:
@@ -163,21 +174,28 @@ class Training:
             self._end_epoch()
         samples = self.samples()
         workers, pin = self.job.member.train.workers, self.cluster.device.type == "cuda"
-        while self.step < self.plan.total:
+        while not self.over:
             last = self.plan.total
             if self.ledger is not None:  # workers read ahead, so they begin anew when the errors are known
                 self.lots.learn(self.ledger.last)
                 last = self.plan.epoch_end(self.step)
             deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size, last)
             with closing(read_batches(samples, deal, workers, pin=pin)) as batches:
-                while self.step < last:
+                while self.step < last and not self.over:
                     self.take_step(batches, tick)
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps are done, or no more are worth taking."""
+        return self.step >= self.plan.total or (self.stopper is not None and self.stopper.over)
 
     def take_step(self, batches: Iterator[Batch], tick: Tick) -> None:
         """Take one step and do what is due after it: log, validate, save, stop."""
         self.pending.append(train_step(self.kit, batches, self.step))
         self.step += 1
         self.parts.after_step(self.step)
+        if self.step in self.minima and self.cluster.main:
+            self.keeper.save_snapshot(self._weights(), self.step)
         self.epoch_open = self.step % self.plan.steps_per_epoch == 0
         due = self.save_every is not None and self.step % self.save_every == 0
         asked = self.cluster.agree(self.stop.signal_number or 0)
@@ -249,9 +267,10 @@ class Training:
         if verdict is None:
             self._interrupted(self.cluster.agree(self.stop.signal_number or 0))
         value = score(verdict.counts, self.job.metric)
-        if self.keeper.judge(self.step, value) and self.cluster.main:
+        told = Validated(self.step, verdict.counts, verdict.loss, value)
+        if self.keeper.judge(told) and self.cluster.main:
             self.keeper.save_best(self._weights(), self.step)
-        self.parts.after_validation(Validated(self.step, verdict.counts, verdict.loss, value))
+        self.parts.after_validation(told)
         classes = per_class(verdict.counts, self.job.metric).tolist()
         return verdict.loss, value, [None if math.isnan(one) else one for one in classes]
 
@@ -259,7 +278,8 @@ class Training:
         return bool(self.cluster.agree(self.stop.signal_number or 0))
 
     def _interrupted(self, signal_number: int) -> NoReturn:
-        self._save()
+        if not (self.over and not self.epoch_open):  # the last state is there, and averages must not become one
+            self._save()
         raise Interrupted(signal_number, f"training stopped after step {self.step} of {self.plan.total}, saved")
 
     def _save(self) -> None:
@@ -269,7 +289,12 @@ class Training:
         self.parts.gather(self.cluster)
         if self.records is None:
             return
-        facts = {"epoch_open": self.epoch_open, "loss_sum": self.loss_sum, "best": self.keeper.best}
+        facts = {
+            "epoch_open": self.epoch_open,
+            "loss_sum": self.loss_sum,
+            "best": self.keeper.best,
+            "ranked": self.keeper.ranked,
+        }
         sizes = self.records.sync()
         told = {**facts, "sizes": sizes, "threads": torch.get_num_threads()}
         self.checkpoints.save(self.step, self.parts.pack(), told)
@@ -298,3 +323,47 @@ class Training:
 
     def _weights(self) -> Mapping[str, Tensor]:
         return self.model.state_dict() if self.kit.ema is None else self.kit.ema.state_dict()
+
+    def _finish(self) -> None:
+        """Average what is to be averaged, and write the final files."""
+        told: dict[str, Any] = {}
+        if self.stopper is not None and self.step < self.plan.total:
+            why = self.stopper.in_words()
+            told["early"] = {"steps_planned": self.plan.total, "why": why}
+            where = f"{self.folder.parent.name}/{self.folder.name}"
+            epochs = f"epoch {self.step // self.plan.steps_per_epoch} of {self.plan.epochs}"
+            self.reporter.say(f"{where}: finished early after {epochs}, as {why}")
+        if self.swa is not None:
+            if self.cluster.main:
+                self.keeper.save_raw(self._weights(), self.step)
+            told["swa"] = self._average(self.swa)
+        self._let_go(finished=True)
+        if self.cluster.main:
+            weights = self._weights() if self.swa is None else self.model.state_dict()
+            self.keeper.finish(weights, self.step, told)
+
+    def _average(self, swa: Swa) -> dict[str, Any]:
+        """Put the mean of the last epochs' weights into the model, and say how good it is."""
+        swa.put_in()
+        tickets = statistics_tickets(self.plan)
+        workers, train = self.job.member.train.workers, self.job.member.train
+        with closing(read_batches(self.samples(), tickets, workers, pin=self.cluster.device.type == "cuda")) as read:
+            batches = self._unless_asked(read)
+            seen = renew_norms(
+                self.model, batches, self.cluster.device, self.kit.autocast, channels_last=train.channels_last
+            )
+        told: dict[str, Any] = {"taken": swa.taken, "statistics_from_samples": seen}
+        if self.exam is not None:
+            self.cluster.share(self.model.state_dict().values())
+            verdict = evaluate(self.model, self.exam, self.cluster, self._asked)
+            if verdict is None:
+                self._interrupted(self.cluster.agree(self.stop.signal_number or 0))
+            told |= {"score": score(verdict.counts, self.job.metric), "loss": verdict.loss}
+        return told
+
+    def _unless_asked(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        """Give batches on until a stop is asked for; the state before them is saved already."""
+        for batch in batches:
+            if self._asked():
+                self._interrupted(self.cluster.agree(self.stop.signal_number or 0))
+            yield batch

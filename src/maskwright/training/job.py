@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import MemoryLimitError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest
-from maskwright.core.recipe.members import SPEED, Member, without_terms
+from maskwright.core.recipe.members import Member
 from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
@@ -50,6 +50,10 @@ class FoldJob:
     """Where decoded items are kept."""
     recipe_dir: Path | None = None
     """Folder that a local weights file is relative to."""
+    first: Path | None = None
+    """Weights of another member, trained on the same fold, that this one starts from."""
+    first_job: str | None = None
+    """Digest of what those were trained by."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Kept with the weights."""
     tracking: Tracking | None = field(default=None, compare=False)
@@ -58,14 +62,15 @@ class FoldJob:
     @property
     def digest(self) -> str:
         """16 hex digits over all that decides the weights; speed and prediction settings do not."""
-        member = self.member.model_dump(mode="json")
-        member.pop("predict")
-        member["model"] = without_terms(member["model"])
-        for name in SPEED:
-            member["train"].pop(name)
+        member = self.member.trained_by()
         plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]
         weights = [] if self.weights is None else [self.weights]
-        return digest([*plain, self.preprocess.to_plain(), *weights])
+        first = [] if self.first_job is None else [self.first_job]
+        return digest([*plain, self.preprocess.to_plain(), *weights, *first])
+
+    def where(self, block: str) -> str:
+        """Return the recipe key of one of the member's blocks, for messages."""
+        return f"members.{self.facts.get('member', '?')}.{block}"
 
     @property
     def drawn_classes(self) -> tuple[int, ...]:

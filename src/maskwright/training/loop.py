@@ -75,13 +75,17 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
     # each process has the loss of the whole batch and its own part of the gradient; DDP averages them
     factor = kit.cluster.size / kit.train.accumulate
     losses, watched = [], []
-    for micro in range(kit.train.accumulate):
-        batch = place(next(batches), kit.cluster.device, channels_last=kit.train.channels_last)
+    # all batches of the step before the first forward pass: how many pixels count in them is known then
+    ready = [next(batches) for _ in range(kit.train.accumulate)]
+    truths = [(batch["label"], batch["valid"]) for batch in ready]
+    numbers = kit.loss.numbers(truths, kit.cluster.device) if len(ready) > 1 else None
+    for micro, read in enumerate(ready):
+        batch = place(read, kit.cluster.device, channels_last=kit.train.channels_last)
         seed_forward(step_seed(kit.seed, step, micro, kit.cluster.rank), kit.cluster.device)
         with kit.cluster.no_sync(kit.model, last=micro == kit.train.accumulate - 1):
             with kit.autocast():
                 output = kit.model(batch["image"])
-            loss = kit.loss(output, batch["label"], batch["valid"])
+            loss = kit.loss(output, batch["label"], batch["valid"], numbers)
             if micro == 0:  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
                 kit.optimizer.zero_grad()
             share = loss if factor == 1 else loss * factor
@@ -89,6 +93,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
         losses.append(loss.detach())
         if kit.errors is not None:
             watched.append((batch["index"], kit.errors(main_logits(output), batch["label"], batch["valid"])))
+    kit.cluster.level(kit.shared)
     if kit.scaler is None:
         norm = clip(kit.parameters, kit.train.clip)
         kit.optimizer.step()

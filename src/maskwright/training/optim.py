@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from maskwright.core.errors import unknown
+from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Optimizer
 from maskwright.models.adapt import SegModel
 
@@ -39,11 +39,24 @@ def build_optimizer(
     check(block, where)
     if block.encoder_lr == 0:
         model.freeze_encoder()
+    for pattern in block.freeze:
+        _freeze(model, pattern, f"{where}.freeze")
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("nothing is left to learn", where=f"{where}.freeze", fix="freeze less")
     dealt = groups(model, block)
     learned = list(own)
     if learned:
         dealt.append({"params": learned, "lr": block.lr, "peak": block.lr, "weight_decay": 0.0})
     return OPTIMIZERS[block.name](dealt, block)
+
+
+def _freeze(model: SegModel, pattern: str, where: str) -> None:
+    if not model.freeze(pattern):
+        names = [name for name, _ in model.network.named_children()]
+        names += [f"encoder.{name}" for name, _ in model.encoder.named_children()]
+        raise InputError(
+            f"no parameter is named like '{pattern}'", where=where, fix=f"names begin with {', '.join(names[:12])}"
+        )
 
 
 def groups(model: SegModel, block: Optimizer) -> Groups:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from maskwright.scoring.counts import Counts
 from maskwright.training.checkpoint import load_optimizer, optimizer_tensors, pack, unpack
 from maskwright.training.cluster import Cluster
+
+P = TypeVar("P")
 
 
 class Stateful(Protocol):
@@ -84,6 +86,11 @@ class Parts:
     """The parts of a training by name; the name is the prefix of their tensors in a state."""
 
     named: dict[str, Stateful] = field(default_factory=dict)
+
+    def get(self, name: str, kind: type[P]) -> P | None:
+        """Return a part of a kind, if there is one of that name."""
+        part = self.named.get(name)
+        return part if isinstance(part, kind) else None
 
     def pack(self) -> dict[str, Tensor]:
         """Return the tensors of all parts."""

@@ -61,9 +61,7 @@ def measure_step(spec: StepSpec) -> float:
     """
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
-    # the schedule must not end while we measure
-    one = {"batch_size": spec.batch, "accumulate": 1, "crop": spec.shape, "steps_per_epoch": 10_000}
-    train = spec.member.train.model_copy(update=one)
+    train = spec.member.train.model_copy(update={"batch_size": spec.batch, "accumulate": 1, "crop": spec.shape})
     # the first weights do not matter, and a hub is not asked for them
     model = spec.member.model.model_copy(update={"weights": None})
     planes = spec.task.planes

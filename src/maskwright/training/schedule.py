@@ -1,13 +1,19 @@
-"""How the learning rate changes: a pure function from the step to a multiplier, so that a resume needs no state."""
+"""How the learning rate changes: a function from the step to a multiplier; only plateau has a state to resume."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
 
 from maskwright.core.errors import unknown
 from maskwright.core.recipe.members import Schedule
+from maskwright.training import watch
+from maskwright.training.parts import Part, Validated
+from maskwright.training.watch import Watch
 
 Multiplier = Callable[[int], float]
 ONE_CYCLE = 25.0
@@ -34,9 +40,10 @@ Shape = Callable[[Place, Schedule], float]
 
 
 def check(block: Schedule, where: str) -> None:
-    """Refuse an unknown schedule, naming the recipe key."""
+    """Refuse an unknown schedule, or one that watches what is unknown, naming the recipe key."""
     if block.name not in SCHEDULES:
         raise unknown("schedule", block.name, SCHEDULES, f"{where}.name")
+    watch.check(block.by, f"{where}.by")
 
 
 def build_schedule(
@@ -68,7 +75,76 @@ def build_schedule(
         place = Place(seen - warmup, steps - warmup, (seen - warmup) / epoch)
         return block.floor + (1 - block.floor) * shape(place, block)
 
-    return multiplier
+    return Plateau(multiplier, block, warmup) if block.name == "plateau" else multiplier
+
+
+class Plateau(Part):
+    """Steps the rate down where validations no longer gain, as torch's ReduceLROnPlateau does.
+
+    After more than `patience` validations in a row that were not better by `threshold` than the best so far,
+    the rate is multiplied by `gamma`, down to `floor`, and the count begins anew.
+
+    Args:
+        warmup: the multiplier of the warm-up, 1 after it.
+        block: patience, by, threshold, gamma, floor.
+        steps: of the warm-up; its validations count as all others.
+    """
+
+    def __init__(self, warmup: Multiplier, block: Schedule, steps: int) -> None:
+        self.warmup, self.block, self.steps = warmup, block, steps
+        self.watch = Watch(block.by, block.threshold)
+        self.downs = 0
+        """How often the rate was multiplied so far."""
+
+    def __call__(self, step: int) -> float:
+        """Return the multiplier of a step, by what was seen so far."""
+        now = float(max(self.block.gamma**self.downs, self.block.floor))
+        return self.warmup(step) * now if step < self.steps else now
+
+    def after_validation(self, told: Validated) -> None:
+        """Count it; step down where it was one too many."""
+        self.watch.see(told)
+        if self.watch.since > self.block.patience:
+            self.downs += 1
+            self.watch.since = 0
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Return the best value, validations since, and steps down."""
+        return {**self.watch.state_dict(), "downs": watch.number(self.downs)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> Any:
+        """Go on from a state."""
+        self.watch.load_state_dict(state)
+        self.downs = int(state["downs"])
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A schedule whose rate is held from some step on."""
+
+    planned: Multiplier
+    first: int
+    """The first step that is held."""
+    rate: float
+
+    def __call__(self, step: int) -> float:
+        """Return the multiplier of a step."""
+        return self.planned(step) if step < self.first else self.rate
+
+
+def minima(block: Schedule, steps: int, steps_per_epoch: int) -> tuple[int, ...]:
+    """Return after how many steps each whole cycle of restarts ends, where the rate is lowest.
+
+    Args:
+        block: the recipe's schedule block.
+        steps: of the whole training.
+        steps_per_epoch: length of an epoch.
+    """
+    found, end, length = [], warmup_steps(block, steps) / steps_per_epoch, block.every
+    while (done := math.ceil((end + length) * steps_per_epoch - 1e-6)) <= steps:
+        found.append(done)
+        end, length = end + length, length * block.growth
+    return tuple(found)
 
 
 def warmup_steps(block: Schedule, steps: int) -> int:
@@ -122,6 +198,7 @@ SCHEDULES: Mapping[str, Shape] = {
     "constant": _constant,
     "cosine": _cosine,
     "one_cycle": _one_cycle,
+    "plateau": _constant,
     "poly": _poly,
     "restarts": _restarts,
     "step": _step,

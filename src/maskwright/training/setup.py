@@ -12,6 +12,7 @@ from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
 from maskwright.data.sampling import Lots
 from maskwright.models.adapt import SegModel, freeze_unused, needs_two
 from maskwright.models.build import build_model
+from maskwright.models.initial import load_into
 from maskwright.models.recompute import recompute_encoder
 from maskwright.training.cluster import Cluster
 from maskwright.training.ema import Ema
@@ -20,11 +21,13 @@ from maskwright.training.loop import Kit
 from maskwright.training.losses.table import member_loss
 from maskwright.training.mining import Ledger, item_errors
 from maskwright.training.optim import build_optimizer
-from maskwright.training.parts import OptimizerPart, Parts
-from maskwright.training.plan import Plan
+from maskwright.training.parts import OptimizerPart, Part, Parts, Stateful
+from maskwright.training.plan import Plan, Ticket
 from maskwright.training.precision import Scaler, compile_model, half_of
-from maskwright.training.schedule import build_schedule
+from maskwright.training.schedule import Multiplier, Tail, build_schedule
+from maskwright.training.swa import MOST, Swa
 from maskwright.training.validate import Exam
+from maskwright.training.watch import Stopper
 
 
 def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
@@ -36,6 +39,8 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
     train, bands = job.member.train, job.preprocess.channels
     torch.manual_seed(job.seed)
     model = build_model(job.member.model, bands, job.task.planes, job.recipe_dir)
+    if job.first is not None:
+        load_into(model, job.first, bands)
     layout = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(cluster.device).to(memory_format=layout)
     freeze_unused(model, bands)
@@ -70,7 +75,7 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
             fix="use another loss than cdb, or folds that hold items out",
         )
     own = loss.named_parameters()
-    optimizer = build_optimizer(model, member.optimizer, own.values())
+    optimizer = build_optimizer(model, member.optimizer, own.values(), job.where("optimizer"))
     if member.train.compile:
         compile_model(model, cluster.device)
     # the optimiser stays bare: accelerate's wrapper serves loss scaling, which is ours (Scaler), and takes its
@@ -81,7 +86,7 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         optimizer=optimizer,
         parameters=tuple(parameter for group in optimizer.param_groups for parameter in group["params"]),
         loss=loss,
-        multiplier=build_schedule(member.schedule, plan.total, steps_per_epoch=plan.steps_per_epoch),
+        multiplier=build_rate(job, plan),
         # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
         ema=Ema(model, member.train.ema) if member.train.ema is not None else None,
         cluster=cluster,
@@ -94,17 +99,31 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
     )
 
 
-def build_parts(model: SegModel, kit: Kit, ledger: Ledger | None) -> Parts:
+def build_rate(job: FoldJob, plan: Plan) -> Multiplier:
+    """Return the schedule, its end held where SWA asks for it."""
+    train = job.member.train
+    schedule = build_schedule(job.member.schedule, plan.total, steps_per_epoch=plan.steps_per_epoch)
+    if train.swa is None or train.swa.lr is None:
+        return schedule
+    return Tail(schedule, int(train.swa.start * plan.epochs) * plan.steps_per_epoch, train.swa.lr)
+
+
+def build_parts(job: FoldJob, model: SegModel, kit: Kit, ledger: Ledger | None) -> Parts:
     """Return everything that has state, under the names that crash-safe states use."""
     parameters = dict(model.named_parameters())
     parameters |= {f"loss.{name}": parameter for name, parameter in kit.loss.named_parameters().items()}
+    planned = kit.multiplier.planned if isinstance(kit.multiplier, Tail) else kit.multiplier
+    train = job.member.train
+    maybe: dict[str, Stateful | None] = {
+        "ema": kit.ema,
+        "scaler": kit.scaler,
+        "ledger": ledger,
+        "schedule": planned if isinstance(planned, Part) else None,
+        "early_stop": None if train.early_stop is None else Stopper(train.early_stop),
+        "swa": None if train.swa is None else Swa(model, int(train.swa.start * train.epochs)),
+    }
     parts = Parts({"model": model, "optimizer": OptimizerPart(kit.optimizer, parameters), "loss": kit.loss})
-    if kit.ema is not None:
-        parts.named["ema"] = kit.ema
-    if kit.scaler is not None:
-        parts.named["scaler"] = kit.scaler
-    if ledger is not None:
-        parts.named["ledger"] = ledger
+    parts.named |= {name: part for name, part in maybe.items() if part is not None}
     return parts
 
 
@@ -113,11 +132,15 @@ def build_exam(job: FoldJob, kit: Kit) -> Exam | None:
     train = job.member.train
     if not job.valid_keys:
         return None
-    windows = ValidSet(
-        job.source, job.valid_keys, job.task, job.preprocess, train.crop_shape, job.max_pixels, job.cache
-    )
-    size = 1 if train.crop_shape is None else job.member.predict.batch_size
+    windows, size = build_windows(job)
     return Exam(windows, job.task, size, train.workers, kit.half, train.channels_last, kit.loss.alone())
+
+
+def build_windows(job: FoldJob) -> tuple[ValidSet, int]:
+    """Return the held-out windows, and how many of them are looked at together; whole images go one by one."""
+    shape = job.member.train.crop_shape
+    windows = ValidSet(job.source, job.valid_keys, job.task, job.preprocess, shape, job.max_pixels, job.cache)
+    return windows, 1 if shape is None else job.member.predict.batch_size
 
 
 def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
@@ -139,3 +162,10 @@ def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
             pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
         )
     )
+
+
+def statistics_tickets(plan: Plan) -> list[list[Ticket]]:
+    """Return the batches that running statistics are made anew from: those an epoch after the last would have."""
+    steps = range(plan.total, plan.total + plan.steps_per_epoch)
+    lots = [plan.tickets(step, micro, 0, 1) for step in steps for micro in range(plan.accumulate)]
+    return lots[:MOST]

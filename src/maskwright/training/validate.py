@@ -16,7 +16,6 @@ from maskwright.scoring.counts import Counts, count
 from maskwright.training.cluster import Cluster
 from maskwright.training.loader import read_batches
 from maskwright.training.loop import place
-from maskwright.training.losses.table import Loss
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Exam:
     workers: int
     half: torch.dtype | None
     channels_last: bool
-    loss: Loss
+    loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     """Of one process: it must not wait for others."""
 
 

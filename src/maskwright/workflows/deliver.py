@@ -25,8 +25,9 @@ from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
 from maskwright.ensembling.items import ItemRow, SetScore, rows_of, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
+from maskwright.workflows.inputs import predict_inputs, split_inputs
 from maskwright.workflows.session import Session
-from maskwright.workflows.stages import predict_inputs, split_inputs, store_of
+from maskwright.workflows.stages import store_of
 
 Label = NDArray[np.uint8]
 

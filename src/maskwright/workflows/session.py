@@ -15,6 +15,7 @@ from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe, names_bands
 from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
@@ -301,6 +302,8 @@ def make_quick(recipe: Recipe) -> Recipe:
     for member in plain["members"].values():
         train = member["train"]
         train.update(epochs=min(train["epochs"], 2), steps_per_epoch=3, batch_size=2, accumulate=1, workers=0)
+        if train["snapshots"]:  # a cycle must end within the few epochs
+            member["schedule"].update(every=1.0, warmup=0.0)
         if train["crop"] != "whole":
             sides = [train["crop"]] * 2 if isinstance(train["crop"], int) else train["crop"]
             train["crop"] = [min(side, 128) for side in sides]
@@ -312,7 +315,7 @@ def check_names(recipe: Recipe, path: Path) -> None:
     from maskwright.data import places
     from maskwright.data.augment import base, table
     from maskwright.models import build as models
-    from maskwright.training import optim, schedule
+    from maskwright.training import optim, schedule, watch
     from maskwright.training.losses import table as losses
 
     soft = is_soft(recipe.data.train)
@@ -322,6 +325,9 @@ def check_names(recipe: Recipe, path: Path) -> None:
         losses.check_member(member, recipe.task, where, held_out=recipe.folds.kind != "all")
         optim.check(member.optimizer, f"{where}.optimizer")
         schedule.check(member.schedule, f"{where}.schedule")
+        if member.train.early_stop is not None:
+            watch.check(member.train.early_stop.by, f"{where}.train.early_stop.by")
+        watch.check(member.train.keep_best.by or watch.VALID_LOSS, f"{where}.train.keep_best.by")
         places.check(member.sampling, recipe.task, f"{where}.sampling")
         bands = len(recipe.data.bands) if recipe.data.bands else None
         table.check(member.augment, f"{where}.augment", base.Setting(recipe.task, bands, soft=soft))
@@ -331,8 +337,11 @@ def weights_ledger(recipe: Recipe, recipe_dir: Path, where: str) -> tuple[Entry,
     """Return what is known of the first weights of each member; `where` stands before its name in messages."""
     from maskwright.models.ledger import entry_of
 
+    def origin(model: Model) -> Model:
+        return model if model.other is None else origin(recipe.members[model.other].model)
+
     return tuple(
-        entry_of(name, member.model, recipe_dir, f"{where}.{name}.model.weights")
+        entry_of(name, origin(member.model), recipe_dir, f"{where}.{name}.model.weights")
         for name, member in recipe.members.items()
     )
 

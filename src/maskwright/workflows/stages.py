@@ -6,29 +6,31 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from maskwright.core.errors import InputError
-from maskwright.core.files import inside, read_json, write_json
-from maskwright.core.recipe.load import digest, recipe_hash
-from maskwright.core.recipe.members import SPEED, without_terms
+from maskwright.core.files import read_json, write_json
+from maskwright.core.recipe.lineage import stages_of
+from maskwright.core.recipe.load import recipe_hash
 from maskwright.core.runs import Split
-from maskwright.core.version import __version__
 from maskwright.data.audit import audit
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import faults_of
 from maskwright.data.folds import folds
 from maskwright.data.sources.base import Source
-from maskwright.ensembling.decide import measure_of
 from maskwright.inference.store import Store
 from maskwright.workflows import placing, reading
+from maskwright.workflows.inputs import (
+    inspect_inputs,
+    predict_inputs,
+    refuse_untrained,
+    split_inputs,
+    train_inputs,
+    trained,
+)
+from maskwright.workflows.jobs import fold_job
 from maskwright.workflows.session import Session
-
-if TYPE_CHECKING:
-    from maskwright.training.losses.options import Frequency
-
-AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "limit")
-"""Keys of data that the fingerprint of the labelled items depends on."""
+from maskwright.workflows.soup import soup_fold
 
 
 def inspect(session: Session) -> None:
@@ -79,16 +81,6 @@ def _tell(session: Session, found: audit.Audit) -> None:
         session.reporter.say(f"inspect {name}: {len(one.fingerprint.items)} items, no faults{more}")
 
 
-def inspect_inputs(session: Session) -> dict[str, Any]:
-    """Return what the fingerprint of the labelled items depends on."""
-    plain = session.plain
-    return {
-        "task": plain["task"],
-        "data": {key: plain["data"][key] for key in AUDITED},
-        "files": session.train_files,
-    }
-
-
 def split(session: Session) -> None:
     """Assign every labelled item to a fold, or to the hold-out, and write folds.csv."""
     inputs = split_inputs(session)
@@ -124,16 +116,6 @@ def _tell_split(session: Session, rows: Sequence[folds.FoldRow], print_: Fingerp
     placing.tell(session, rows, print_, kept)
 
 
-def split_inputs(session: Session) -> dict[str, Any]:
-    """Return what the folds depend on."""
-    inputs = {"folds": session.plain["folds"], "data": digest(inspect_inputs(session))}
-    file = session.recipe.folds.file
-    if file is not None:
-        path = inside(Path(session.recipe.data.root), file, "folds.file")
-        inputs["file"] = digest(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else ""
-    return inputs
-
-
 def _refuse_stale_training(session: Session, unit: str, inputs: dict[str, Any]) -> None:
     """Refuse to pull the data or the folds from under finished training, unless redo was asked for."""
     state = session.run.check(unit, inputs)
@@ -152,11 +134,14 @@ def train(session: Session, member: str | None = None, fold: int | None = None) 
     if fold is not None and not 0 <= fold < count:
         raise InputError(f"fold {fold} of {count}", where="--fold", fix=f"give 0 to {count - 1}")
     keep_ledger(session)
-    for name in session.chosen_members(member):
+    chosen = session.chosen_members(member)
+    for name in [each for each in stages_of(session.recipe.members) if each in chosen]:
         for index in range(count) if fold is None else [fold]:
             _train_fold(session, name, index)
             session.stop.check(f"{name} fold {index} is finished")
-    if all(_trained(session, name, index) for name in session.recipe.members for index in range(count)):
+            if session.main and session.recipe.members[name].predict.weights == "soup":
+                soup_fold(session, name, index)
+    if all(trained(session, name, index) for name in session.recipe.members for index in range(count)):
         reading.drop_cache(session)
 
 
@@ -174,48 +159,8 @@ def keep_ledger(session: Session) -> None:
             )
 
 
-def _trained(session: Session, name: str, fold: int) -> bool:
-    return session.run.check(f"train/{name}/fold{fold}", train_inputs(session, name)).done
-
-
-def train_inputs(session: Session, name: str) -> dict[str, Any]:
-    """Return what a trained fold depends on, key by key as in the recipe."""
-    member = {key: value for key, value in session.plain["members"][name].items() if key != "predict"}
-    member["model"] = without_terms(member["model"])
-    member["train"] = {key: value for key, value in member["train"].items() if key not in SPEED}
-    return {
-        **_first_weights(session, name),
-        "seed": session.recipe.seed,
-        "members": {name: member},
-        "best_by": best_by(session, name),
-        "data": {"normalize": session.recipe.data.normalize, "derived": session.plain["data"]["derived"]},
-        "split": digest(split_inputs(session)),
-    }
-
-
-def _first_weights(session: Session, name: str) -> dict[str, Any]:
-    """Return the digest of the local file a member starts from, if it does: another file of that name counts."""
-    weights = session.recipe.members[name].model.local_file
-    if weights is None:
-        return {}
-    return {"weights_file": session.files.of_one(session.recipe_dir / weights, f"weights of {name}")}
-
-
-def best_by(session: Session, name: str) -> str:
-    """Return the score that picks a fold's best weights.
-
-    It is the decision's only where those weights are asked for, so that otherwise another metric can be
-    decided on without training again.
-    """
-    if session.recipe.members[name].predict.weights != "best":
-        return "iou"
-    return measure_of(session.recipe.decision, session.recipe.task).metric
-
-
 def _train_fold(session: Session, name: str, fold: int) -> None:
-    from maskwright.data.dataset import preprocess_for
-    from maskwright.data.sampling import sample_seed
-    from maskwright.training.fit import FoldJob, fit_fold
+    from maskwright.training.fit import fit_fold
 
     unit, label, inputs = f"train/{name}/fold{fold}", f"train {name} fold {fold}", train_inputs(session, name)
     folder = session.run.fold(name, fold)
@@ -231,56 +176,20 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
                 fix="choose another --out, or train again: maskwright train --redo",
             )
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
+    other = session.recipe.members[name].model.other
+    if other is not None and not trained(session, other, fold):
+        raise InputError(
+            f"{name} starts from {other}, whose fold {fold} is not trained",
+            where=session.run.root,
+            fix=f"run maskwright train with --member {other} first",
+        )
     _clear_unknown(session, unit, folder, known=state.known and not state.changes)
-    rows, print_ = session.fold_rows(), session.fingerprint()
-    preprocess = preprocess_for(session.recipe.data, print_)
-    member = session.recipe.members[name]
-    keys = folds.train_keys(rows, fold, print_, session.recipe.folds)
-    job = FoldJob(
-        member=member,
-        task=session.recipe.task,
-        source=session.train_source,
-        train_keys=keys,
-        valid_keys=tuple(row.key for row in rows if row.fold == fold),
-        preprocess=preprocess,
-        max_pixels=session.recipe.data.max_pixels,
-        seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
-        metric=best_by(session, name),
-        frequency=_frequency(session, print_, keys),
-        weights=reading.weights_of(session, keys),
-        pixels=reading.pixels_of(print_, keys),
-        cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
-        recipe_dir=session.recipe_dir,
-        tracking=session.tracking,
-        facts={
-            "first_weights": next(entry.to_plain() for entry in session.ledger if entry.member == name),
-            "member": name,
-            "fold": fold,
-            "recipe": recipe_hash(session.recipe),
-            "maskwright": __version__,
-        },
-    )
+    job = fold_job(session, name, fold)
     if session.main:
         session.run.begin(unit, inputs)
     fit_fold(job, folder, session.reporter, session.stop)
     if session.main:
         session.run.finish(unit, inputs)
-
-
-def _frequency(session: Session, print_: Fingerprint, keys: Sequence[str]) -> Frequency:
-    """Count how often classes occur in what a fold is trained on."""
-    from maskwright.training.losses.options import Frequency
-
-    chosen = set(keys)
-    records = [record for record in print_.items if record.key in chosen]
-    columns = list(zip(*(record.pixels for record in records), strict=True))
-    if session.recipe.task.kind == "binary":
-        columns = columns[1:]
-    return Frequency(
-        pixels=tuple(sum(column) for column in columns),
-        images=tuple(sum(count > 0 for count in column) for column in columns),
-        total=sum(record.valid for record in records),
-    )
 
 
 def _clear_unknown(session: Session, unit: str, folder: Path, *, known: bool) -> None:
@@ -303,17 +212,6 @@ def predict(session: Session, member: str | None = None) -> None:
         _predict_member(session, name)
 
 
-def predict_inputs(session: Session, name: str) -> dict[str, Any]:
-    """Return what a member's stored probabilities depend on."""
-    plain = session.plain
-    return {
-        "members": {name: {"predict": plain["members"][name]["predict"]}},
-        "data": {"test": plain["data"]["test"]},
-        "test_files": session.test_files,
-        "trained": digest(train_inputs(session, name)),
-    }
-
-
 def _predict_member(session: Session, name: str) -> None:
     unit, label, inputs = f"predict/{name}", f"predict {name}", predict_inputs(session, name)
     state = session.run.check(unit, inputs)
@@ -324,11 +222,10 @@ def _predict_member(session: Session, name: str) -> None:
     if state.done and not lost:
         session.reporter.say(f"{label}: nothing to do")
         return
-    untrained = [fold for fold in range(session.recipe.folds.count) if not _trained(session, name, fold)]
-    if untrained:
-        raise InputError(
-            f"{name} is not trained yet for folds {untrained}", where=session.run.root, fix="run maskwright train first"
-        )
+    refuse_untrained(session, name, range(session.recipe.folds.count))
+    if session.recipe.members[name].predict.weights == "soup":
+        for fold in range(session.recipe.folds.count):
+            soup_fold(session, name, fold)
     if state.changes:
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
     if state.changes or not state.known:
@@ -369,10 +266,11 @@ def _predict_split(
     from maskwright.inference.forward import Machine
     from maskwright.inference.predict import PredictJob, predict_items
     from maskwright.models.weights import load_model
+    from maskwright.training.keep import weight_files
 
     member = session.recipe.members[name]
-    file = f"{member.predict.weights}.safetensors"
-    loaded = [load_model(session.run.fold(name, fold) / file) for fold in fold_list]
+    files = [path for fold in fold_list for path in weight_files(session.run.fold(name, fold), member.predict.weights)]
+    loaded = [load_model(path) for path in files]
     facts = {"member": name, "split": split_name, "folds": fold_list, "recipe": recipe_hash(session.recipe)}
     job = PredictJob(
         predict=member.predict,

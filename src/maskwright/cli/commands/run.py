@@ -75,6 +75,44 @@ def train(
     run_stages(session, ["inspect", "split", "train"], member=member, fold=fold)
 
 
+def soup(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    member: MemberOption = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="greedy or uniform [default: predict.soup of the recipe].")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold, from 0.")] = None,
+    quick: Quick = False,
+) -> None:
+    """Mix the kept weights of trained folds: soup.safetensors, for predict.weights: soup.
+
+    Example: maskwright soup examples/nuclei.yaml data.root=PATH --member unet --kind uniform
+    """
+    from maskwright.workflows.soup import run_soup
+
+    run_soup(_open(recipe, overrides, out, quick), member, fold, kind)
+
+
+def find_lr(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    member: MemberOption = None,
+    fold: Annotated[int, typer.Option("--fold", help="The fold whose items are trained on.")] = 0,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the ramp.")] = 100,
+    quick: Quick = False,
+) -> None:
+    """Raise the learning rate step by step, draw the loss over it and propose one; changes nothing else.
+
+    Example: maskwright find-lr examples/nuclei.yaml data.root=PATH --member unet
+    """
+    from maskwright.workflows.find_lr import run_find_lr
+
+    run_find_lr(_open(recipe, overrides, out, quick), member, fold, steps)
+
+
 def predict(
     recipe: RecipeArgument,
     overrides: Overrides = None,
@@ -111,28 +149,11 @@ def export(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None,
     run_stages(_open(recipe, overrides, out, quick), ["export"])
 
 
-def report(
-    recipe: RecipeArgument,
-    overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Run folder; with --compare the page to write.")] = None,
-    quick: Quick = False,
-    compare: Annotated[bool, typer.Option("--compare", help="Compare runs: give their folders, no recipe.")] = False,
-) -> None:
-    """Write the self-contained report.html, or with --compare one page for two or more finished runs.
+def report(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
+    """Write the self-contained report.html.
 
     Example: maskwright report examples/nuclei.yaml data.root=PATH
-
-    Example: maskwright report --compare runs/a runs/b --out compare.html
     """
-    if compare:
-        from maskwright.cli.console import Console
-        from maskwright.core.errors import InputError
-        from maskwright.workflows.story.comparison import compare_runs
-
-        if quick:
-            raise InputError("runs are compared as they are", where="--quick", fix="leave it out")
-        compare_runs([Path(recipe), *map(Path, overrides or [])], out or Path("compare.html"), Console())
-        return
     from maskwright.workflows.run import run_stages
 
     run_stages(_open(recipe, overrides, out, quick), ["report"])

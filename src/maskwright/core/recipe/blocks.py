@@ -13,6 +13,7 @@ from maskwright.core.expressions import read_formula
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.folds import Folds
+from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, Source
@@ -316,6 +317,15 @@ def contradictions(recipe: Recipe) -> list[str]:
             found += source_clashes(name, source, task)
     if recipe.folds.kind == "all" and recipe.data.test is None and not recipe.folds.holdout:
         found.append("folds.kind: all trains on every item, so nothing is left to answer; give data.test, or holdout")
+    found += stage_clashes(recipe.members)
+    if recipe.folds.kind == "all":
+        for name, member in recipe.members.items():
+            watching = {"train.early_stop": member.train.early_stop, "schedule": member.schedule.name == "plateau"}
+            found += [
+                f"members.{name}.{key}: watches held-out items, and folds.kind: all holds none out; use other folds"
+                for key, watches in watching.items()
+                if watches
+            ]
     for index, output in enumerate(recipe.output):
         found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
     if sum(isinstance(output, MasksOutput) for output in recipe.output) > 1:

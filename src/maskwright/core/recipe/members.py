@@ -10,42 +10,13 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from maskwright.core.grid import SYMMETRIES
 from maskwright.core.recipe import presets
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.first import Weights, way
 from maskwright.core.recipe.heads import Heads
+from maskwright.core.recipe.keeping import EarlyStop, KeepBest, Swa
 
 Size = Annotated[int, Field(ge=1, le=65536)]
 Whole = Literal["whole"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Weights(Block):
-    """First weights, where they come from and on what terms: exactly one of tag, file (alone) and hub."""
-
-    tag: str | None = None
-    """A pretrained tag that the model library knows, such as imagenet."""
-    file: str | None = None
-    """A .safetensors file relative to the recipe; with hub, its name in the repository."""
-    hub: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
-    """A repository OWNER/NAME on the Hugging Face hub; fetched once, then read from its cache."""
-    revision: str = "main"
-    """Of hub: a branch, tag or commit; only a commit stays what it is."""
-    licence: str | None = None
-    """What you found out, as an SPDX name in small letters, e.g. apache-2.0; null: what tables and files say."""
-    source: str | None = None
-    """Who made them, or where you got them."""
-    commercial: bool | None = None
-    """Whether they may be used commercially, if you read the terms; null: as the licence is known for."""
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Weights:
-        if sum((self.tag is not None, self.hub is not None, self.hub is None and self.file is not None)) != 1:
-            raise ValueError("give exactly one of tag, file and hub (with hub, file is a name in the repository)")
-        if self.file is not None and not self.file.endswith(".safetensors"):
-            raise ValueError(f"file '{self.file}' must end in .safetensors; convert it where you trust it")
-        return self
-
-
-def _way(given: Any) -> str:
-    return "text" if isinstance(given, str) else "none" if given is None else "block"
 
 
 class Model(Block):
@@ -57,10 +28,11 @@ class Model(Block):
     """An SMP encoder name, or a timm name with the prefix tu-."""
     weights: Annotated[
         Annotated[str, Tag("text")] | Annotated[Weights, Tag("block")] | Annotated[None, Tag("none")],
-        Discriminator(_way),
+        Discriminator(way),
     ] = None
     """None: random; a path ending in .safetensors (relative to the recipe): that file; another text: a pretrained
-    tag that SMP knows, such as imagenet; or a block that also says whose they are and under what licence."""
+    tag that SMP knows, such as imagenet; {member: NAME}: another member's, fold by fold; or a block that also says
+    whose they are and under what licence."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Further constructor arguments of the architecture, passed as they are."""
     stem: Literal["repeat", "share", "mean", "zero", "random"] = "repeat"
@@ -89,6 +61,11 @@ class Model(Block):
         """The weights file beside the recipe, if the first weights are one."""
         return None if self.first is None or self.first.hub is not None else self.first.file
 
+    @property
+    def other(self) -> str | None:
+        """The member whose weights it starts from, if it does."""
+        return None if self.first is None else self.first.member
+
 
 def without_terms(model: Mapping[str, Any]) -> dict[str, Any]:
     """Return a plain model block whose weights are said without licence, source and use, which train nothing.
@@ -98,6 +75,8 @@ def without_terms(model: Mapping[str, Any]) -> dict[str, Any]:
     weights = model["weights"]
     if not isinstance(weights, Mapping):
         return dict(model)
+    if weights["member"] is not None:
+        return {**model, "weights": {"member": weights["member"]}}
     if weights["hub"] is None:
         return {**model, "weights": weights["tag"] or weights["file"]}
     return {**model, "weights": {key: weights[key] for key in ("hub", "file", "revision")}}
@@ -112,6 +91,8 @@ class Optimizer(Block):
     """Peak learning rate of the decoder and the head."""
     encoder_lr: float = Field(default=1.0, ge=0, le=100)
     """Multiplier of lr for the encoder; 0 freezes it."""
+    freeze: tuple[str, ...] = ()
+    """Parts that do not learn, running statistics included, by name or pattern, e.g. [encoder.layer1, encoder.*bn*]."""
     layer_decay: float | None = Field(default=None, gt=0, le=1)
     """Each encoder block learns this much slower than the one after it, e.g. 0.94; None: all alike."""
     weight_decay: float = Field(default=1e-2, ge=0, le=10)
@@ -137,7 +118,7 @@ class Schedule(Block):
     """How the learning rate changes, step by step."""
 
     name: str = "poly"
-    """A name from training/schedule.py: poly, cosine, constant, one_cycle, restarts, step."""
+    """A name from training/schedule.py: poly, cosine, constant, one_cycle, restarts, step, plateau."""
     warmup: float = Field(default=0.05, ge=0)
     """Linear warm-up (for one_cycle its rise, by cosine): a fraction of all steps if below 1, else a number of
     steps."""
@@ -150,7 +131,13 @@ class Schedule(Block):
     every: float = Field(default=10.0, gt=0)
     """Epochs between steps down (step), or of the first cycle (restarts)."""
     gamma: float = Field(default=0.5, gt=0, le=1)
-    """What the rate is multiplied by at each step down (step)."""
+    """What the rate is multiplied by at each step down (step, plateau)."""
+    patience: int = Field(default=5, ge=0)
+    """Validations in a row without a better one before the rate steps down at the next (plateau)."""
+    by: str = "valid_loss"
+    """What plateau watches: valid_loss, or a score (iou, dice, precision, recall, accuracy, f0.5, f2)."""
+    threshold: float = Field(default=0.0, ge=0)
+    """By how much a validation must be better than the best so far to count as better (plateau)."""
     fade: float = Field(default=1.0, gt=0, le=1)
     """What the peak is multiplied by from cycle to cycle (restarts)."""
     growth: float = Field(default=1.0, ge=1, le=10)
@@ -197,6 +184,14 @@ class Train(Block):
     """Epochs between validations; the last epoch is always validated."""
     save_every: int | None = Field(default=None, ge=1)
     """Steps between crash-safe states; None: at the end of each epoch."""
+    early_stop: EarlyStop | None = None
+    """Ends the training when held-out windows no longer gain; None: all epochs."""
+    keep_best: KeepBest = KeepBest()
+    """Which of the validated weights are kept."""
+    swa: Swa | None = None
+    """Averages the weights of the last epochs into last.safetensors; None: no."""
+    snapshots: bool = False
+    """Keeps the weights at each minimum of the schedule restarts, for predict.weights: snapshots and for soups."""
 
     @model_validator(mode="after")
     def _not_both(self) -> Train:
@@ -210,6 +205,13 @@ class Train(Block):
         if self.crop == "whole":
             return None
         return (self.crop, self.crop) if isinstance(self.crop, int) else self.crop
+
+    @model_validator(mode="after")
+    def _goes_to_its_end(self) -> Train:
+        if self.early_stop is not None and (self.swa is not None or self.snapshots):
+            other = "swa" if self.swa is not None else "snapshots"
+            raise ValueError(f"early_stop would end the training before {other} is complete; use one of the two")
+        return self
 
 
 class Sampling(Block):
@@ -254,8 +256,12 @@ class Predict(Block):
     """Most windows or equal-sized images in one forward pass."""
     bits: Literal[8, 16] = 8
     """Bits of a stored probability."""
-    weights: Literal["last", "best"] = "last"
-    """Which weights of a fold. best was picked on the held-out fold, so its score is a little rosy."""
+    weights: Literal["last", "best", "snapshots", "soup"] = "last"
+    """Which weights of a fold. snapshots: the mean of what all snapshots answer. soup: several kept weights mixed
+    into one. best and soup were picked on the held-out fold, so their score is a little rosy."""
+    soup: Literal["greedy", "uniform"] = "greedy"
+    """How weights are mixed where weights is soup: greedy, one after another, while the held-out score does not fall;
+    or uniform, all of them."""
 
     @property
     def window_shape(self) -> tuple[int, int] | None:
@@ -319,8 +325,55 @@ class Member(Block):
         return loss
 
     @model_validator(mode="after")
+    def _snapshots_have_minima(self) -> Member:
+        if self.train.snapshots:
+            if self.schedule.name != "restarts":
+                raise ValueError(
+                    f"train.snapshots are taken at the minima of the schedule restarts, not of {self.schedule.name}; "
+                    "use schedule.name: restarts"
+                )
+            warmup = self.schedule.warmup * self.train.epochs if self.schedule.warmup < 1 else 0
+            end = warmup + self.schedule.every
+            if end > self.train.epochs:
+                raise ValueError(
+                    f"train.snapshots: the first cycle ends after {end:g} epochs, the training after "
+                    f"{self.train.epochs}; use a smaller schedule.every"
+                )
+        elif self.predict.weights == "snapshots":
+            raise ValueError("predict.weights: snapshots needs train.snapshots: true")
+        return self
+
+    @model_validator(mode="after")
     def _one_name_each(self) -> Member:
         for entry in self.augment:
             if len(entry) != 1:
                 raise ValueError(f"each augmentation is one name with its parameters, got {sorted(entry)}")
         return self
+
+    def trained_by(self) -> dict[str, Any]:
+        """Return as plain data what the weights depend on, without prediction and speed.
+
+        Keys that are younger than the first runs are left out where they say what was always done, so that
+        finished folds stay valid.
+        """
+        plain = self.model_dump(mode="json", exclude={"predict"})
+        plain["model"] = without_terms(plain["model"])
+        for name in SPEED:
+            plain["train"].pop(name)
+        for block, keys in YOUNG.items():
+            usual = type(getattr(self, block))().model_dump(mode="json")
+            for key in keys:
+                if plain[block][key] == usual[key]:
+                    plain[block].pop(key)
+        if plain["loss_weights"] == "given":
+            plain.pop("loss_weights")
+        return plain
+
+
+YOUNG: dict[str, tuple[str, ...]] = {
+    "model": ("aux", "stem"),
+    "optimizer": ("freeze",),
+    "schedule": ("patience", "by", "threshold"),
+    "train": ("early_stop", "keep_best", "swa", "snapshots"),
+}
+"""Keys that came after runs were made that should stay valid; at their default they change nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -28,6 +29,8 @@ class Boundary:
 
     softmax: bool
     classes: tuple[int, ...] | None = None
+
+    additive: ClassVar[bool] = True
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (cost, valid pixels x planes)."""

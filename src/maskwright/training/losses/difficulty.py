@@ -32,6 +32,8 @@ class Difficulty:
         tau: power of the difficulty; None: sigmoid((1 - least difficulty) / (1 - largest + 0.01)).
     """
 
+    additive = True
+
     def __init__(self, softmax: bool, planes: int, smoothing: float = 0.0, tau: float | None = None) -> None:
         self.softmax, self.smoothing, self.tau = softmax, smoothing, tau
         self.difficulty = np.ones(planes)

@@ -30,6 +30,11 @@ class LovaszSoftmax:
     per_image: bool = False
     classes: tuple[int, ...] | None = None
 
+    @property
+    def additive(self) -> bool:
+        """Whether single images are what is averaged, so that the truth alone decides over how many."""
+        return self.per_image
+
     def sums(self, pixels: Pixels) -> Sums:
         """Return (losses of present classes, how many they are)."""
         probability = pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid()
@@ -61,6 +66,11 @@ class LovaszHinge:
 
     elu: bool = False
     per_image: bool = True
+
+    @property
+    def additive(self) -> bool:
+        """Whether single images are what is averaged, so that the truth alone decides over how many."""
+        return self.per_image
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (losses of planes, how many they are)."""

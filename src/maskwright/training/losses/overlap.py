@@ -39,6 +39,11 @@ class Overlap:
     per_image: bool = False
     classes: tuple[int, ...] | None = None
 
+    @property
+    def additive(self) -> bool:
+        """Whether single images are what is averaged, so that the truth alone decides over how many."""
+        return self.per_image
+
     def sums(self, pixels: Pixels) -> Sums:
         """Return (overlap, predicted, true), each (K,); per image (losses, how many)."""
         probability = pixels.hide(pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid())

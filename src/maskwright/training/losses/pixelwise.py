@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +25,8 @@ class CrossEntropy:
 
     smoothing: float = 0.0
     weights: tuple[float, ...] | None = None
+
+    additive: ClassVar[bool] = True
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (weighted cross entropy, sum of weights)."""
@@ -54,6 +57,8 @@ class BinaryCrossEntropy:
     smoothing: float = 0.0
     weights: tuple[float, ...] | None = None
 
+    additive: ClassVar[bool] = True
+
     def sums(self, pixels: Pixels) -> Sums:
         """Return (cross entropy, valid pixels x planes)."""
         truth = pixels.label if pixels.soft is None else pixels.soft
@@ -82,6 +87,8 @@ class Divergence:
     """
 
     softmax: bool
+
+    additive: ClassVar[bool] = True
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (divergence, valid pixels x planes)."""
@@ -116,6 +123,8 @@ class Focal:
     softmax: bool
     gamma: float = 2.0
     alpha: float | None = None
+
+    additive: ClassVar[bool] = True
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (focal loss, valid pixels x planes)."""

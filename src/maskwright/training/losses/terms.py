@@ -67,7 +67,11 @@ Sums = tuple[Tensor | float, ...]
 
 
 class Term(Protocol):
-    """A loss written as a function of sums, so that processes that share a batch can add theirs up."""
+    """A loss written as a function of sums, so that processes that share a batch can add theirs up.
+
+    A term whose attribute `additive` is true gives two sums, (total, number), its value is their ratio, and the
+    truth alone decides the number: then batches that are accumulated can share one number, that of all of them.
+    """
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return additive sums over the valid pixels."""

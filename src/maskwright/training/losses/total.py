@@ -17,6 +17,8 @@ from maskwright.training.parts import Part, Validated
 
 Pool = Callable[[Tensor], Tensor]
 """From this process's sums to those of all processes, with this process's gradient."""
+Numbers = tuple[Tensor | None, ...]
+"""What each addend of a loss divides by; None: what its own batch says."""
 FAR = 6.0
 """Learned log-variances stay within this of 0 (factors 1/403 to 403): a term that is 0 for long, as Dice of windows
 without the class, would else grow its weight without end."""
@@ -76,13 +78,16 @@ class Loss(Part):
         self.log_variances = nn.Parameter(torch.zeros(len(self.addends), device=device)) if learned else None
         self._places: list[int] | None = None
 
-    def __call__(self, output: Tensor | Outputs, label: Tensor, valid: Tensor) -> Tensor:
+    def __call__(
+        self, output: Tensor | Outputs, label: Tensor, valid: Tensor, numbers: Numbers | None = None
+    ) -> Tensor:
         """Return the loss of a batch, a float32 scalar; 0 with a gradient if no pixel is valid (and none is learned).
 
         Args:
             output: logits (B, K, H, W) of any float type, or those of all heads.
             label: int64 (B, H, W), for multilabel (B, K, H, W); or float32 (B, K, H, W) of probabilities.
             valid: bool (B, H, W).
+            numbers: of `numbers`, where the batch is one of several that make a step.
         """
         logits, heads = (output, {}) if isinstance(output, Tensor) else output
         pixels = self._pixels(logits, label, valid)
@@ -90,7 +95,41 @@ class Loss(Part):
         sums = [addend.term.sums(seen[addend.head]) for addend in self.addends]
         if self.pool is not None:
             sums = _pooled(sums, self.pool, logits.device)
+        if numbers is not None:
+            sums = [part if each is None else (part[0], each) for part, each in zip(sums, numbers, strict=True)]
         return self._total([addend.term.value(added) for addend, added in zip(self.addends, sums, strict=True)])
+
+    @torch.no_grad()
+    def numbers(self, truths: Sequence[tuple[Tensor, Tensor]], device: torch.device | str = "cpu") -> Numbers:
+        """Return what each addend divides by in each of several batches, so that their mean is the loss of all.
+
+        The pixels that count may lie unevenly over the batches: each is divided by their mean number, not by its
+        own. None where the logits decide the number (Dice and Jaccard over the batch, hard pixels): there each
+        batch is its own ratio, and the mean over batches is not that of the large batch.
+
+        Args:
+            truths: label and valid of each batch, as for a call.
+            device: where the logits will be.
+        """
+        found: list[Tensor | None] = []
+        for addend in self.addends:
+            each = [self._number(addend, label, valid) for label, valid in truths]
+            known = [torch.as_tensor(number, dtype=torch.float32) for number in each if number is not None]
+            found.append(torch.stack(known).mean().to(device) if known else None)
+        if self.pool is not None and (local := [number for number in found if number is not None]):
+            pooled = iter(self.pool(torch.stack(local)).unbind())
+            found = [None if number is None else next(pooled) for number in found]
+        return tuple(found)
+
+    def _number(self, addend: Addend, label: Tensor, valid: Tensor) -> Tensor | float | None:
+        if not getattr(addend.term, "additive", False):
+            return None
+        batch, height, width = valid.shape
+        blank = torch.zeros(1).expand(batch, self.task.planes, height, width)
+        pixels = self._pixels(blank, label, valid)
+        if addend.head.startswith("classify"):
+            pixels = _of_head(torch.zeros(batch, self.task.planes), pixels, valid)
+        return addend.term.sums(pixels)[1]
 
     def _total(self, values: Sequence[Tensor]) -> Tensor:
         weights = [addend.weight for addend in self.addends]

@@ -137,11 +137,19 @@ def _warnings(session: Session) -> tuple[str, ...]:
         found.append(f"Only {session.recipe.data.limit} items were used (data.limit, or --quick).")
     if session.recipe.folds.kind == "all":
         found.append("Every item was trained on (folds.kind: all), so there is no honest score, and nothing was tuned.")
-    rosy = [name for name, member in session.recipe.members.items() if member.predict.weights == "best"]
-    if rosy:
+    picked = {"best": "of the epoch that was best", "soup": "mixed of those that scored well"}
+    for kind, how in picked.items():
+        rosy = [name for name, member in session.recipe.members.items() if member.predict.weights == kind]
+        if rosy:
+            found.append(
+                f"The weights of {', '.join(rosy)} are {how} on the held-out fold, "
+                "so even the honest score is a little rosy (predict.weights: last avoids this)."
+            )
+    early = [name for name, member in session.recipe.members.items() if member.train.early_stop is not None]
+    if early:
         found.append(
-            f"The weights of {', '.join(rosy)} are of the epoch that was best on the held-out fold, "
-            "so even the honest score is a little rosy (predict.weights: last avoids this)."
+            f"The training of {', '.join(early)} may have ended where the held-out fold no longer gained "
+            "(train.early_stop), so even the honest score is a little rosy."
         )
     return tuple(found)
 
