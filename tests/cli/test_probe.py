@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from maskwright.core.errors import InputError, MemoryLimitError
+from maskwright.core.errors import InputError, Interrupted, MemoryLimitError
 from maskwright.core.progress import Silent
 from maskwright.workflows import probe as verb
 from maskwright.workflows.probe import probe, table
@@ -75,6 +75,18 @@ def test_time_that_is_over_is_said(opened):
     assert told.train == []
     assert "32 x 32, batch 1 and more: not measured, the time was over; give more --minutes" in told.notes
     assert told.notes[-1] == "no training step fits; take a smaller model, or crop"
+
+
+def test_a_signal_that_ends_the_measurement_too_is_a_stop_and_no_bug(opened):
+    session = opened()
+
+    def ended(function, spec):
+        session.stop.signal_number = 2
+        raise RuntimeError("a measurement ended with exit code 255")
+
+    with pytest.raises(Interrupted) as caught:
+        probe(session, run=ended)
+    assert caught.value.exit_code == 130
 
 
 def fast(_spec):

@@ -104,15 +104,20 @@ def _probe_member(session: Session, name: str, until: float, crops: Sequence[int
     bands = len(recipe.data.bands or range(item.image.shape[2]))
     told = Probe(name)
 
-    def step(shape: Shape, batch: int) -> Cell:
+    def measured(function: Callable[[Any], float], spec: Any) -> Trial:
         session.stop.check("nothing was written")
-        return Cell(
-            shape, batch, run(measure_step, StepSpec(member, recipe.task, bands, shape, batch, session.recipe_dir))
-        )
+        try:
+            return run(function, spec)
+        except RuntimeError:  # a signal to the whole group ends the measurement first
+            session.stop.check("nothing was written")
+            raise
+
+    def step(shape: Shape, batch: int) -> Cell:
+        spec = StepSpec(member, recipe.task, bands, shape, batch, session.recipe_dir)
+        return Cell(shape, batch, measured(measure_step, spec))
 
     def forward(shape: Shape, batch: int) -> Cell:
-        session.stop.check("nothing was written")
-        return Cell(shape, batch, run(measure_forward, ForwardSpec(member, recipe.task, bands, shape, batch)))
+        return Cell(shape, batch, measured(measure_forward, ForwardSpec(member, recipe.task, bands, shape, batch)))
 
     shapes = _shapes(member, item.shape, crops)
     for shape in shapes:
