@@ -5,10 +5,12 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.progress import Silent
+from maskwright.models.tensors import write_tensors
 from maskwright.workflows import stages
 from maskwright.workflows.session import open_session
 
@@ -104,7 +106,7 @@ def test_suspicions_are_warnings_and_faults_write_nothing(data):
 
 def test_other_weights_under_the_same_name_are_noticed(data):
     weights = data.parent / "w.safetensors"
-    weights.write_bytes(b"one")
+    write_tensors(weights, {"a": torch.zeros(1)}, {})
     member = "members={a: {model: {architecture: unet, encoder: resnet18, weights: w.safetensors}}}"
 
     def inputs():
@@ -112,7 +114,7 @@ def test_other_weights_under_the_same_name_are_noticed(data):
         return inputs.train_inputs(session, "a")["weights_file"]
 
     before = inputs()
-    weights.write_bytes(b"two")
+    write_tensors(weights, {"a": torch.ones(1)}, {})
     assert inputs() != before
     weights.unlink()
     with pytest.raises(InputError, match=r"no such file: w\.safetensors"):

@@ -69,6 +69,7 @@ def read_foreign(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         InputError: absent, pickled, truncated, or no safetensors.
     """
     try:
+        path.stat()  # the library's own error of an absent file has no number
         with safe_open(str(path), framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
