@@ -189,7 +189,7 @@ def test_what_cannot_be_guessed_is_refused_and_nothing_is_written(cli, place, tm
     assert code == 2
     assert err == (
         "error: set: images in images (8), but no labels for them: no masks, run lengths, COCO or outlines that join; "
-        "buildings.geojson cannot be read as labels yet; write a recipe by hand (see maskwright recipes)\n"
+        "buildings.geojson cannot be read as labels of them; write a recipe by hand (see maskwright recipes)\n"
     )
     assert cli("init", "nowhere")[2] == (
         "error: nowhere: no such folder; give the folder that holds images and labels\n"

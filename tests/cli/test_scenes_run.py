@@ -82,6 +82,20 @@ def test_scenes_go_the_whole_way_and_a_second_run_does_nothing(cli, tmp_path, to
     assert (out + err).count("nothing to do") >= 6
 
 
+def test_init_finds_scenes_and_polygons_and_inspect_takes_the_recipe(cli, tmp_path, town):
+    (tmp_path / "geo").mkdir()
+    for name in ("scenes", "roofs.geojson"):
+        (tmp_path / "set" / name).rename(tmp_path / "geo" / name)
+    code, _, err = cli("init", "geo", "-o", "guessed.yaml")
+    assert code == 0, err
+    text = (tmp_path / "guessed.yaml").read_text(encoding="utf-8")
+    assert "format: scenes" in text
+    assert "labels: roofs.geojson" in text
+    assert "kind: spatial" in text
+    code, _, err = cli("inspect", "guessed.yaml")
+    assert code == 0, err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

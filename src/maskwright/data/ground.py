@@ -122,6 +122,7 @@ def ground_of(grid: Grid, scene: str) -> Ground:
     return Ground("", tuple(float(value) for value in corners.ravel()))
 
 
+@lru_cache(maxsize=4096)
 def metres_a_pixel(grid: Grid) -> tuple[float, float] | None:
     """Return (height, width) of a pixel on the ground in metres at the middle of a grid; None without coordinates."""
     if not grid.crs:

@@ -160,11 +160,11 @@ def _block(name: str, block: Mapping[str, Any]) -> list[str]:
 
 def _folds(guess: Guess) -> str:
     lines = [f"folds: {flow(guess.folds)}   # guessed"]
-    if guess.group is not None:
+    if guess.group is not None and guess.folds["kind"] != "spatial":
         doubt = {"kind": "grouped", "count": guess.folds["count"], "group": guess.group}
         lines.append("# if keys begin with the name of a patient, place or sequence, keep its items together:")
         lines.append(f"# folds: {flow(doubt)}")
-    elif guess.folds["kind"] != "grouped":
+    elif guess.folds["kind"] not in ("grouped", "spatial"):
         lines.append(
             "# items of one patient, place or sequence must share a fold: {kind: grouped, group: REGEX} on the key"
         )

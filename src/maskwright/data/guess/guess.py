@@ -12,10 +12,12 @@ from typing import Any
 
 from maskwright.core.errors import InputError
 from maskwright.data.guess import files, joins
+from maskwright.data.guess.ground import CHIP, by_ground
 from maskwright.data.guess.joins import MOST_PIXELS, Labels
 from maskwright.data.guess.masks import spread
 from maskwright.data.guess.tree import Folder, Tree, survey
 from maskwright.data.pixels.rasters import SUFFIXES, read_header
+from maskwright.data.pixels.scenes import ANY_SIZE
 
 GROUP_SIZE = 2.0
 """Items a group has on average, at least, for a prefix to be taken for one."""
@@ -146,6 +148,7 @@ def _candidates(tree: Tree, images: Sequence[Folder]) -> Iterator[Labels]:
         looks += [joins.by_rle(root, folder, path) for path in tree.tables[:40]]
         looks += [joins.by_coco(root, folder, path) for path in tree.objects[:40]]
         looks += [joins.by_polygons(root, folder, path, given) for path, given in tree.json_folders.items()]
+        looks += [by_ground(root, folder, path) for path in tree.foreign]
         yield from (one for one in looks if one is not None)
     for path in tree.tables[:40]:
         table = files.path_table(root, path)
@@ -175,7 +178,9 @@ def _test(chosen: Labels, rest: Sequence[Labels], images: Sequence[Folder]) -> M
 
 def _finish(root: Path, chosen: Labels, test: Mapping[str, Any] | None, others: Sequence[Mapping[str, Any]]) -> Guess:
     """Add what follows from sizes and keys: windows, folds, groups."""
-    headers = [read_header(path, MOST_PIXELS) for path in spread(_image_paths(root, chosen), 60)]
+    on_ground = chosen.train["format"] == "scenes"
+    most = ANY_SIZE if on_ground else MOST_PIXELS
+    headers = [read_header(path, most) for path in spread(_image_paths(root, chosen), 60)]
     height, width = (int(median(getattr(one, name) for one in headers)) for name in ("height", "width"))
     bands = Counter(header.bands for header in headers)
     short = min(height, width)
@@ -184,9 +189,14 @@ def _finish(root: Path, chosen: Labels, test: Mapping[str, Any] | None, others: 
     count = max(2, min(5, len(chosen.keys) // 2, groups if sure else 5))
     folds: dict[str, Any] = {"kind": "stratified", "count": count}
     said = list(chosen.said)
-    if group is not None and sure:
+    if group is not None and sure and not on_ground:
         folds = {"kind": "grouped", "count": count, "group": group}
         said.append(f"keys begin with {groups} different words followed by numbers: items of one stay in one fold")
+    if on_ground:
+        height, width = (min(side, CHIP) for side in (height, width))
+        folds = {"kind": "spatial", "count": count, "spatial": {"unit": "cluster", "clusters": count}}
+        said.append("items lie on the ground: whole places are held out (folds.kind: spatial)")
+        test = None if test is None else {"format": "scenes", "images": test["images"], "chip": CHIP}
     if test is not None:
         said.append(f"{test['images'] if 'images' in test else test['table']}: items to predict (data.test)")
     large = max(max(one.shape) for one in headers)
@@ -197,7 +207,7 @@ def _finish(root: Path, chosen: Labels, test: Mapping[str, Any] | None, others: 
         test=test,
         folds=folds,
         crop=crop,
-        whole=large <= 1024,
+        whole=on_ground or large <= 1024,
         bands=max(bands, key=lambda number: bands[number]) if bands else 3,
         items=len(chosen.keys),
         said=tuple(said),
@@ -235,11 +245,11 @@ def guess_groups(keys: Sequence[str]) -> tuple[str | None, bool, int]:
 
 def _no_labels(tree: Tree, images: Sequence[Folder]) -> str:
     names = ", ".join(f"{folder.path} ({len(folder.names)})" for folder in images[:6])
-    foreign = f"; {', '.join(tree.foreign[:3])} cannot be read as labels yet" if tree.foreign else ""
+    foreign = f"; {', '.join(tree.foreign[:3])} cannot be read as labels of them" if tree.foreign else ""
     return f"images in {names}, but no labels for them: no masks, run lengths, COCO or outlines that join{foreign}"
 
 
-FORMATS = ("folder", "coco", "rle_csv", "polygons", "csv")
+FORMATS = ("folder", "scenes", "coco", "rle_csv", "polygons", "csv")
 """Formats of a recipe, the one that leaves least to guess first."""
-PLACES = ("images", "masks", "annotations", "table")
+PLACES = ("images", "masks", "labels", "annotations", "table")
 """Keys of a source block that say where files are."""

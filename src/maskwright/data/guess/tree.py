@@ -114,7 +114,7 @@ def survey(root: Path) -> Tree:
         tables=tuple(sorted(_of(files, (".csv",)))),
         objects=tuple(sorted(_path(path, name) for path, names in jsons.items() if len(names) <= 6 for name in names)),
         json_folders={path: names for path, names in jsons.items() if len(names) > 1},
-        foreign=tuple(sorted(_of(files, (".geojson", ".gpkg", ".shp", ".xml", ".npy", ".npz", ".mat")))[:20]),
+        foreign=tuple(sorted(_of(files, (".geojson", ".gpkg", ".fgb", ".shp", ".xml", ".npy", ".npz", ".mat")))[:20]),
         lists=tuple(sorted(_of(files, (".txt", ".names")))[:50]),
     )
 
