@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import chip, inspect, look, probe, queue, run, score, view
+from maskwright.cli.commands import chip, inspect, look, predict, probe, queue, run, score, view
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "probe": probe.probe,
     "find-lr": run.find_lr,
     "soup": run.soup,
-    "predict": run.predict,
+    "predict": predict.predict,
     "decide": run.decide,
     "export": run.export,
     "report": run.report,

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from maskwright.core.errors import InputError, from_os_error
+from maskwright.core.errors import InputError, MaskwrightError, from_os_error
 
 TEMPORARY = ".partial"
 _PLAIN = re.compile(r"[A-Za-z0-9_.\- ]")
@@ -72,6 +72,8 @@ def atomic_path(path: Path, verify: Callable[[Path], None] | None = None) -> Ite
             verify(temporary)
         temporary.replace(path)
         _sync(path.parent)
+    except MaskwrightError:
+        raise  # a StorageError is an OSError too, and says more
     except OSError as error:
         raise from_os_error(error, path) from error
     finally:

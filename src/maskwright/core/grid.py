@@ -69,6 +69,49 @@ def starts(length: int, size: int, step: int) -> list[int]:
     return [min(index * step, length - size) for index in range(count)]
 
 
+@dataclass(frozen=True)
+class Lattice:
+    """Equal windows that cover a raster, as rows and columns of where they begin."""
+
+    shape: Shape
+    """Of the raster."""
+    size: Shape
+    """Of a window; it reaches past the raster only where that is smaller."""
+    rows: tuple[int, ...]
+    cols: tuple[int, ...]
+
+    @classmethod
+    def over(cls, shape: Shape, size: Shape, overlap: float) -> Lattice:
+        """Cover a raster.
+
+        Args:
+            shape: raster (height, width).
+            size: window (height, width).
+            overlap: share of a window that its neighbour covers again, 0 <= overlap < 1.
+        """
+        steps = [max(1, round(side * (1 - overlap))) for side in size]
+        rows, cols = (starts(n, side, step) for n, side, step in zip(shape, size, steps, strict=True))
+        return cls(shape, size, tuple(rows), tuple(cols))
+
+    def window(self, row: int, col: int) -> Window:
+        """Return one window."""
+        return Window(self.rows[row], self.cols[col], *self.size)
+
+    def done(self, row: int, col: int) -> Window:
+        """Return the part of a window that no later one touches, going row by row; these parts tile the raster."""
+        (top, bottom), (left, right) = (
+            (begin[place], begin[place + 1] if place + 1 < len(begin) else end)
+            for begin, place, end in zip((self.rows, self.cols), (row, col), self.shape, strict=True)
+        )
+        return Window(top, left, bottom - top, right - left)
+
+    @property
+    def carried(self) -> int:
+        """Pixel rows at most that a row of windows shares with the next one."""
+        gaps = [below - above for above, below in zip(self.rows, self.rows[1:], strict=False)]
+        return self.size[0] - min(gaps) if gaps else 0
+
+
 def sliding(shape: Shape, size: Shape, overlap: float) -> list[Window]:
     """Return equal windows that cover a raster, row by row; they reach past it only where it is smaller.
 
@@ -77,9 +120,8 @@ def sliding(shape: Shape, size: Shape, overlap: float) -> list[Window]:
         size: window (height, width).
         overlap: share of a window that its neighbour covers again, 0 <= overlap < 1.
     """
-    steps = [max(1, round(side * (1 - overlap))) for side in size]
-    rows, cols = (starts(n, side, step) for n, side, step in zip(shape, size, steps, strict=True))
-    return [Window(row, col, *size) for row in rows for col in cols]
+    lattice = Lattice.over(shape, size, overlap)
+    return [Window(row, col, *size) for row in lattice.rows for col in lattice.cols]
 
 
 def partition(shape: Shape, size: Shape) -> list[Window]:

@@ -89,16 +89,20 @@ class RunFolder:
         entry = self._entries().get(unit)
         if entry is None:
             return UnitState(False, False, ())
-        changes = tuple(differing(entry["inputs"], _plain(inputs)))
+        changes = tuple(differing(entry["inputs"], plain_json(inputs)))
         return UnitState(True, bool(entry["done"]) and not changes, changes)
+
+    def finished(self, unit: str) -> bool:
+        """Say whether a unit was finished once, from whatever inputs: for those who have no data to compare."""
+        return bool(self._entries().get(unit, {}).get("done"))
 
     def begin(self, unit: str, inputs: Mapping[str, Any]) -> None:
         """Record that a unit is being made from these inputs."""
-        self._set(unit, {"done": False, "inputs": _plain(inputs)})
+        self._set(unit, {"done": False, "inputs": plain_json(inputs)})
 
     def finish(self, unit: str, inputs: Mapping[str, Any]) -> None:
         """Record that a unit is whole."""
-        self._set(unit, {"done": True, "inputs": _plain(inputs)})
+        self._set(unit, {"done": True, "inputs": plain_json(inputs)})
 
     def forget(self, unit: str) -> None:
         """Drop a unit from the manifest."""
@@ -191,6 +195,7 @@ def _owner(path: Path) -> str:
         return "another process"
 
 
-def _plain(inputs: Mapping[str, Any]) -> dict[str, Any]:
+def plain_json(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return data as it is after a trip through JSON, for comparing it with what was written."""
     plain: dict[str, Any] = json.loads(json.dumps(inputs))
     return plain

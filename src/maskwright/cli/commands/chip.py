@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from maskwright.cli.commands.run import Overrides, RecipeArgument
+from maskwright.cli.spelt import spell_out
 
 Output = Annotated[Path, typer.Option("--output", help="Folder to write into: new, or made with the same settings.")]
 Size = Annotated[int, typer.Option("--size", min=16, max=65536, help="Side of a tile in pixels.")]
@@ -58,11 +58,4 @@ def chip(
         write_chips(session, cut.with_files(more.form, more.which, more.most, more.foreground))
 
 
-def _spelt_out() -> Signature:
-    """Return chip's parameters with those of Tiles one by one, as the command line reads them."""
-    given = signature(chip, eval_str=True).parameters.values()
-    named = [one for one in given if one.kind is not Parameter.VAR_KEYWORD]
-    return Signature([*named, *signature(Tiles, eval_str=True).parameters.values()])
-
-
-chip.__signature__ = _spelt_out()  # type: ignore[attr-defined]
+spell_out(chip, Tiles)

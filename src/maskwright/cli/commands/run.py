@@ -20,7 +20,8 @@ Redo = Annotated[bool, typer.Option("--redo", help="Throw away training whose se
 MemberOption = Annotated[str | None, typer.Option("--member", help="Only this member.")]
 
 
-def _open(recipe: str, overrides: list[str] | None, out: Path | None, quick: bool, redo: bool = False) -> Session:
+def open_recipe(recipe: str, overrides: list[str] | None, out: Path | None, quick: bool, redo: bool = False) -> Session:
+    """Open a recipe for the console."""
     from maskwright.cli.console import Console
     from maskwright.workflows.session import open_session
 
@@ -41,7 +42,7 @@ def run(
     """
     from maskwright.workflows.run import run_until
 
-    run_until(_open(recipe, overrides, out, quick, redo), until)
+    run_until(open_recipe(recipe, overrides, out, quick, redo), until)
 
 
 def split(
@@ -53,7 +54,7 @@ def split(
     """
     from maskwright.workflows.run import run_stages
 
-    run_stages(_open(recipe, overrides, out, quick, redo), ["inspect", "split"])
+    run_stages(open_recipe(recipe, overrides, out, quick, redo), ["inspect", "split"])
 
 
 def train(
@@ -71,7 +72,7 @@ def train(
     """
     from maskwright.workflows.run import run_stages
 
-    session = _open(recipe, overrides, out, quick, redo)
+    session = open_recipe(recipe, overrides, out, quick, redo)
     run_stages(session, ["inspect", "split", "train"], member=member, fold=fold)
 
 
@@ -92,7 +93,7 @@ def soup(
     """
     from maskwright.workflows.soup import run_soup
 
-    run_soup(_open(recipe, overrides, out, quick), member, fold, kind)
+    run_soup(open_recipe(recipe, overrides, out, quick), member, fold, kind)
 
 
 def find_lr(
@@ -110,23 +111,7 @@ def find_lr(
     """
     from maskwright.workflows.find_lr import run_find_lr
 
-    run_find_lr(_open(recipe, overrides, out, quick), member, fold, steps)
-
-
-def predict(
-    recipe: RecipeArgument,
-    overrides: Overrides = None,
-    out: Out = None,
-    member: MemberOption = None,
-    quick: Quick = False,
-) -> None:
-    """Write out-of-fold, hold-out and test probabilities of the trained members.
-
-    Example: maskwright predict examples/nuclei.yaml data.root=PATH members.unet.predict.tta=d4
-    """
-    from maskwright.workflows.run import run_stages
-
-    run_stages(_open(recipe, overrides, out, quick), ["predict"], member=member)
+    run_find_lr(open_recipe(recipe, overrides, out, quick), member, fold, steps)
 
 
 def decide(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
@@ -136,7 +121,7 @@ def decide(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None,
     """
     from maskwright.workflows.run import run_stages
 
-    run_stages(_open(recipe, overrides, out, quick), ["decide"])
+    run_stages(open_recipe(recipe, overrides, out, quick), ["decide"])
 
 
 def export(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
@@ -146,7 +131,7 @@ def export(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None,
     """
     from maskwright.workflows.run import run_stages
 
-    run_stages(_open(recipe, overrides, out, quick), ["export"])
+    run_stages(open_recipe(recipe, overrides, out, quick), ["export"])
 
 
 def report(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
@@ -156,7 +141,7 @@ def report(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None,
     """
     from maskwright.workflows.run import run_stages
 
-    run_stages(_open(recipe, overrides, out, quick), ["report"])
+    run_stages(open_recipe(recipe, overrides, out, quick), ["report"])
 
 
 def demo(

@@ -1,0 +1,122 @@
+"""The verb that predicts: the items of a recipe, or rasters of any size with what was trained."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskwright.cli.commands.run import MemberOption, Out, Overrides, Quick, RecipeArgument, open_recipe
+from maskwright.cli.spelt import spell_out
+
+if TYPE_CHECKING:
+    from maskwright.workflows.scenes import ScenePlan
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+MEMORY = "2GB"
+
+
+@dataclass(frozen=True)
+class Rasters:
+    """The options for rasters; all but --input need it."""
+
+    input: Annotated[Path | None, typer.Option("--input", help="A raster of any size, or a folder of them.")] = None
+    output: Annotated[Path | None, typer.Option("--output", help="With --input: folder of the answers.")] = None
+    members: Annotated[str | None, typer.Option("--members", help="With --input: some members, as a,b.")] = None
+    tta: Annotated[str | None, typer.Option("--tta", help="With --input: d4, none, or some as hflip,vflip.")] = None
+    window: Annotated[
+        int | None, typer.Option("--window", min=16, max=65536, help="With --input: side of a window in pixels.")
+    ] = None
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", min=0, max=65536, help="With --input: pixels that neighbours share.")
+    ] = None
+    memory: Annotated[
+        str | None, typer.Option("--memory", help=f"With --input: what to stay below, e.g. 500MB [default: {MEMORY}].")
+    ] = None
+
+
+def predict(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    member: MemberOption = None,
+    quick: Quick = False,
+    **rasters: Any,
+) -> None:
+    """Write out-of-fold, hold-out and test probabilities of the trained members; with --input, answers to rasters.
+
+    A raster NAME gives NAME_classes.tif and NAME_probability.tif, cloud-optimised GeoTIFF on the same grid. Run again
+    to go on after an interruption.
+
+    Example: maskwright predict runs/banepa --input scene.tif --output answers --tta d4
+    """
+    from maskwright.workflows.run import run_stages
+
+    given = Rasters(**rasters)
+    if given.input is None:
+        _refuse_alone(given)
+        run_stages(open_recipe(recipe, overrides, out, quick), ["predict"], member=member)
+        return
+    plan = _plan(given, member)
+    from maskwright.workflows.scenes import predict_scenes
+
+    predict_scenes(open_recipe(recipe, overrides, out, quick), plan)
+
+
+def _refuse_alone(given: Rasters) -> None:
+    from maskwright.core.errors import InputError
+
+    for name in ("output", "members", "tta", "window", "overlap", "memory"):
+        if getattr(given, name) is not None:
+            what, fix = f"--{name} is for rasters", "name one with --input; for items set members.NAME.predict"
+            raise InputError(what, where="command line", fix=fix)
+
+
+def _plan(given: Rasters, member: str | None) -> ScenePlan:
+    """Check the options and put them together."""
+    from maskwright.core.errors import InputError
+    from maskwright.workflows.scene_members import Wishes
+    from maskwright.workflows.scenes import ScenePlan
+
+    if given.output is None:
+        raise InputError("--input needs --output", where="command line", fix="name a folder for the answers")
+    named = ",".join(part for part in (given.members, member) if part)
+    members = tuple(dict.fromkeys(part.strip() for part in named.split(",") if part.strip())) or None
+    assert given.input is not None
+    wishes = Wishes(members, _symmetries(given.tta), given.window, given.overlap)
+    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes)
+
+
+def _symmetries(text: str | None) -> tuple[str, ...] | None:
+    """Return the symmetries that --tta names; None: what the recipe says."""
+    from maskwright.core.errors import unknown
+    from maskwright.core.grid import SYMMETRIES
+
+    if text is None:
+        return None
+    if text.strip() == "d4":
+        return SYMMETRIES[1:]
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip() not in ("", "none")))
+    for name in names:
+        if name not in SYMMETRIES[1:]:
+            raise unknown("symmetry", name, ["d4", "none", *SYMMETRIES[1:]], "--tta")
+    return names
+
+
+def _bytes(text: str) -> int:
+    """Return the bytes that a text such as 2GB, 1.5G or 500MiB means."""
+    from maskwright.core.errors import InputError
+
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?B?)\s*", text, re.IGNORECASE)
+    if found is None or float(found[1]) <= 0:
+        raise InputError(f"'{text}' is no amount of memory", where="--memory", fix="write it as 2GB or 500MB")
+    unit = found[2].upper()
+    if found[3].lower().startswith("i"):
+        return int(float(found[1]) * 1024 ** list(UNITS).index(unit))
+    return int(float(found[1]) * UNITS[unit])
+
+
+spell_out(predict, Rasters)

@@ -1,0 +1,76 @@
+"""Read windows of one raster after another from an open file: GeoTIFF of any size, or a picture held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from maskwright.core.errors import InputError
+from maskwright.core.grid import Grid, Shape, Window
+from maskwright.data.pixels import geotiff, rasters
+from maskwright.data.pixels.header import Header, Pixels, Valid
+from maskwright.data.pixels.scenes import ANY_SIZE, open_scene
+
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The transform of a picture without a place: pixels."""
+GDAL_CACHE_MB = 64
+"""Decoded blocks that GDAL keeps: windows overlap, and a block lies in several."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """An open raster."""
+
+    path: Path
+    header: Header
+    grid: Grid
+    """With the coordinate system as the file writes it, as well-known text; empty: none."""
+    read: Callable[[Window], tuple[Pixels, Valid]]
+    """Return pixels (h, w, B) in the file's dtype, 0 where not valid, and valid (h, w), of a window inside."""
+
+    @property
+    def shape(self) -> Shape:
+        """(height, width) in pixels."""
+        return self.header.shape
+
+
+@contextmanager
+def opened_windows(path: Path, max_pixels: int) -> Iterator[Windows]:
+    """Open a raster for reading by windows; use it from one thread at a time.
+
+    Args:
+        path: a GeoTIFF of any size, or a PNG, JPEG, GIF or BMP, which is decoded whole.
+        max_pixels: larger pictures are refused; a GeoTIFF may have any size.
+
+    Raises:
+        InputError: see read_header and open_scene; while reading, that the file is damaged.
+    """
+    if not rasters.is_tiff(path):
+        header = rasters.read_header(path, max_pixels)
+        pixels, valid = rasters.read_image(path, max_pixels)
+
+        def cut(window: Window) -> tuple[Pixels, Valid]:
+            return pixels[window.slices], valid[window.slices]
+
+        yield Windows(path, header, Grid("", IDENTITY, header.shape), cut)
+        return
+    import rasterio
+
+    scene = open_scene(path)
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_CACHEMAX=GDAL_CACHE_MB),
+        geotiff.opened(path, ANY_SIZE) as dataset,
+    ):
+
+        def read(window: Window) -> tuple[Pixels, Valid]:
+            try:
+                return rasters.hidden(*geotiff.image(dataset, path, window))
+            except OSError as error:
+                what = f"is damaged between rows {window.row} and {window.row + window.height}"
+                what += f", columns {window.col} and {window.col + window.width} ({error.__cause__ or error})"
+                raise InputError(what, where=path, fix="copy it again", kind="damaged_file") from error
+
+        crs = "" if dataset.crs is None else dataset.crs.to_wkt()
+        yield Windows(path, scene.header, Grid(crs, scene.grid.affine, scene.grid.shape), read)

@@ -1,0 +1,246 @@
+"""The verb predict on rasters of any size: each becomes a probability raster and a class raster."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from maskwright.core.errors import DataError, InputError, MemoryLimitError
+from maskwright.core.files import read_json, safe_name, write_json
+from maskwright.core.grid import Grid, Lattice
+from maskwright.core.labels import Task
+from maskwright.core.recipe.load import recipe_hash
+from maskwright.core.runs import RunFolder, plain_json
+from maskwright.core.version import __version__
+from maskwright.data.pixels.rasters import SUFFIXES
+from maskwright.data.pixels.windows import Windows, opened_windows
+from maskwright.inference.spool import NODATA, Spool
+from maskwright.output.geotiff import Layer, write_geotiff
+from maskwright.workflows.scene_members import Ensemble, Wishes, gather
+from maskwright.workflows.session import Session
+
+if TYPE_CHECKING:
+    from maskwright.inference.scene import Scenery
+
+ENDS = 1 << 20
+"""Bytes at either end of a raster by which, with size and time, a changed one is told."""
+SHARE = 4
+"""One part in so many of --memory is for what grows with the width of a raster; models and libraries take the rest."""
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """What is to be predicted, and where answers go."""
+
+    input: Path
+    """A raster, or a folder that is searched for rasters."""
+    output: Path
+    memory: int = 2 << 30
+    """Bytes the whole process should stay below."""
+    wishes: Wishes = field(default_factory=Wishes)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The files of one raster's answer."""
+
+    folder: Path
+    name: str
+    """As the input, without suffix; safe as a file name."""
+
+    @property
+    def work(self) -> Path:
+        """Finished row bands, until the final files are there."""
+        return self.folder / f".{self.name}.bands"
+
+    @property
+    def probability(self) -> Path:
+        """Probabilities of all planes."""
+        return self.folder / f"{self.name}_probability.tif"
+
+    @property
+    def classes(self) -> Path:
+        """Class ids."""
+        return self.folder / f"{self.name}_classes.tif"
+
+    @property
+    def facts(self) -> Path:
+        """What the answer was made from; written last."""
+        return self.folder / f"{self.name}.json"
+
+
+def predict_scenes(session: Session, plan: ScenePlan) -> None:
+    """Predict each raster that is not there yet; goes on where a killed command stopped.
+
+    Args:
+        session: an opened recipe, trained; its data set need not be there.
+        plan: what, where and how.
+
+    Raises:
+        InputError: a raster cannot be read, or is not like those of the training. Others of a folder are made.
+        StorageError: disk full; finished row bands are kept, and no file has a final name before it is whole.
+        MemoryLimitError: rows of that width do not fit.
+        Interrupted: a signal asked to stop; finished row bands are kept.
+    """
+    rasters = find_rasters(plan.input, plan.output)
+    ensemble = gather(session, plan.wishes)
+    for note in ensemble.notes:
+        session.reporter.say(f"note: {note}")
+    scenery = _scenery(session, ensemble)
+    faults: list[InputError] = []
+    with session.stop.listening(), RunFolder(plan.output).lock():
+        for name, path in rasters.items():
+            try:
+                _predict(session, plan, ensemble, scenery, name, path)
+            except InputError as error:
+                faults.append(error)
+                if len(rasters) > 1:
+                    session.reporter.warn(f"left out: {error}")
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise DataError(faults)
+
+
+def find_rasters(path: Path, output: Path) -> dict[str, Path]:
+    """Return name -> file, names being paths below the folder without suffix; answers in `output` are none.
+
+    Raises:
+        InputError: there is no such file, a folder holds none, or two have one name.
+    """
+    if path.is_file():
+        return {path.stem: path}
+    if not path.is_dir():
+        raise InputError("no such file or folder", where=path, fix="check --input")
+    found: dict[str, Path] = {}
+    inner = output.resolve()
+    for file in sorted(path.rglob("*")):
+        hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+        if file.suffix.lower() not in SUFFIXES or hidden or not file.is_file():
+            continue
+        if inner != path.resolve() and file.resolve().is_relative_to(inner):
+            continue
+        name = file.relative_to(path).as_posix()[: -len(file.suffix)]
+        if name in found:
+            what = f"differs from {found[name].name} in its suffix alone, and both would give {name}_classes.tif"
+            raise InputError(what, where=file, fix="rename one")
+        found[name] = file
+    if not found:
+        raise InputError("holds no raster", where=path, fix=f"give files ending in {', '.join(SUFFIXES)}")
+    if inner == path.resolve():
+        raise InputError("is the folder of the input", where=output, fix="choose another --output")
+    return found
+
+
+def _scenery(session: Session, ensemble: Ensemble) -> Scenery:
+    from maskwright.inference.scene import Scenery
+
+    task, predict = session.recipe.task, ensemble.predict
+    assert predict.window_shape is not None, predict
+    return Scenery(
+        model=ensemble.blend,
+        preprocesses=ensemble.preprocesses,
+        planes=task.planes,
+        size=predict.window_shape,
+        overlap=predict.overlap,
+        seam=predict.seam,
+        label=partial(ensemble.label, session),
+        label_planes=task.planes if task.kind == "multilabel" else 1,
+    )
+
+
+def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Scenery, name: str, path: Path) -> None:
+    *folders, last = name.split("/")
+    place = Place(plan.output.joinpath(*map(safe_name, folders)), safe_name(last))
+    with opened_windows(path, session.recipe.data.max_pixels) as raster:
+        lattice = scenery.lattice(raster.shape)
+        _refuse_width(scenery, lattice, plan, path)
+        made_from = plain_json({"maskwright": __version__, "raster": _identity(raster), **ensemble.facts})
+        if _is_made(place, made_from):
+            session.reporter.say(f"predict {name}: nothing to do")
+            return
+        with Spool(place.work, lattice, scenery.layers, made_from) as spool:
+            _fill(session, scenery, raster, spool, name)
+            _write(session, ensemble, place, raster.grid, spool)
+        write_json(place.facts, {**made_from, "recipe": recipe_hash(session.recipe), "notes": list(ensemble.notes)})
+        spool.remove()
+    size, count = f"{raster.shape[0]} x {raster.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
+    written = f"written as {place.classes.name} and {place.probability.name}"
+    session.reporter.say(f"predict {name}: {size} in {count} window{'s' if count > 1 else ''}, {written}")
+
+
+def _fill(session: Session, scenery: Scenery, raster: Windows, spool: Spool, name: str) -> None:
+    from maskwright.inference.scene import predict_scene
+
+    lattice = scenery.lattice(raster.shape)
+    across = len(lattice.cols)
+    if spool.renewed:
+        session.reporter.say(f"predict {name}: again, since raster, members or settings are others than before")
+    if spool.bands:
+        session.reporter.say(f"predict {name}: {spool.bands} of {len(lattice.rows)} row bands were there already")
+    with session.reporter.task(f"predict {name}", len(lattice.rows) * across, spool.bands * across) as tick:
+        predict_scene(scenery, raster, spool, tick, session.stop)
+
+
+def _refuse_width(scenery: Scenery, lattice: Lattice, plan: ScenePlan, path: Path) -> None:
+    """Refuse a raster whose rows are too wide for the memory that was allowed."""
+    held = scenery.bytes_held(lattice)
+    if held > plan.memory // SHARE:
+        what = f"rows of {lattice.shape[1]} pixels hold {held / 2**20:.0f} MiB, and a quarter of --memory is "
+        what += f"{plan.memory / SHARE / 2**20:.0f} MiB"
+        fix = "lower --overlap or --window, or allow more --memory"
+        raise MemoryLimitError(what, where=path, fix=fix)
+
+
+def _identity(raster: Windows) -> dict[str, Any]:
+    """Return by what a changed raster is told: size, time, and the bytes at its ends. No path."""
+    told = raster.path.stat()
+    with raster.path.open("rb") as stream:
+        check = zlib.crc32(stream.read(ENDS))
+        stream.seek(max(0, told.st_size - ENDS))
+        check = zlib.crc32(stream.read(ENDS), check)
+    return {
+        "file": raster.path.name,
+        "bytes": told.st_size,
+        "time": told.st_mtime_ns,
+        "check": check,
+        "shape": list(raster.shape),
+        "crs": raster.grid.crs,
+        "transform": list(raster.grid.affine),
+    }
+
+
+def _is_made(place: Place, made_from: Mapping[str, Any]) -> bool:
+    if not all(path.exists() for path in (place.facts, place.probability, place.classes)):
+        return False
+    known = read_json(place.facts)
+    return isinstance(known, dict) and all(known.get(key) == value for key, value in made_from.items())
+
+
+def _write(session: Session, ensemble: Ensemble, place: Place, grid: Grid, spool: Spool) -> None:
+    """Make the final rasters from finished bands."""
+    from maskwright.inference.scene import CLASSES, PROBABILITY, SCALE
+
+    task = session.recipe.task
+    tags = {"SOFTWARE": f"maskwright {__version__}", "RECIPE": session.recipe.name}
+    tags["MEMBERS"] = ", ".join(ensemble.facts["members"])
+    scaled = {**tags, "PROBABILITY_SCALE": str(SCALE), "PROBABILITY": f"value / {SCALE}; {NODATA} is no data"}
+    probability = Layer(grid, task.plane_names, NODATA, scaled, scale=1 / SCALE)
+    place.facts.unlink(missing_ok=True)
+    write_geotiff(place.probability, probability, partial(spool.read, PROBABILITY))
+    session.stop.check(f"all row bands of {place.name} are finished")
+    write_geotiff(place.classes, _class_layer(task, grid, tags), partial(spool.read, CLASSES))
+
+
+def _class_layer(task: Task, grid: Grid, tags: Mapping[str, str]) -> Layer:
+    if task.kind == "multilabel":
+        return Layer(grid, task.plane_names, NODATA, tags, overviews="mode")
+    colours = [(int(red), int(green), int(blue)) for red, green, blue in task.palette]
+    if task.kind == "binary":
+        colours = [(0, 0, 0), *colours]
+    palette = dict(enumerate(colours))
+    return Layer(grid, ("class",), NODATA, tags, palette=palette, value_names=task.value_names, overviews="mode")
