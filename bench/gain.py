@@ -31,6 +31,7 @@ from PIL import Image
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import CocoSource, FolderSource, RleCsvSource
 from maskwright.data.items import read_item
+from maskwright.data.sources.base import Source
 from maskwright.data.sources.open import open_source
 
 RARE = 3
@@ -113,14 +114,20 @@ def open_setting(options: argparse.Namespace, folder: Path) -> Setting:
     return Setting(options.set, classes, rare, options.steps, options.encoder, options.crop, options.workers)
 
 
-def table(recipes: Mapping[str, Callable[[int], dict[str, Any]]], options: argparse.Namespace, folder: Path) -> None:
+def table(
+    recipes: Mapping[str, Callable[[int], dict[str, Any]]],
+    options: argparse.Namespace,
+    folder: Path,
+    beside: Literal["rare", "held out"] = "rare",
+) -> None:
     """Run every recipe with every seed, `jobs` at a time, and print a line for each run and for each recipe."""
 
     def one(place: tuple[int, str]) -> tuple[float, float]:
         seed, name = place
         run = folder / f"{re.sub('[^a-z0-9_]+', '-', name)}-{seed}"
-        found = measure(recipes[name](seed), run, folder / "data")
-        print(f"{name:24} seed {seed}: IoU {found[0]:.4f}, rare {found[1]:.4f}", flush=True)
+        scores = measure(recipes[name](seed), run, folder / "data")
+        found = scores["out of fold"], scores[beside]
+        print(f"{name:24} seed {seed}: IoU {found[0]:.4f}, {beside} {found[1]:.4f}", flush=True)
         return found
 
     recipes = {name: recipes[name] for name in options.only or recipes}
@@ -130,10 +137,10 @@ def table(recipes: Mapping[str, Callable[[int], dict[str, Any]]], options: argpa
     first = next(iter(recipes))
     for name in recipes:
         rows = [found[seed, name] for seed in range(options.seeds)]
-        gains = [row[0] - found[seed, first][0] for seed, row in enumerate(rows)]
+        gains = [spread([row[side] - found[seed, first][side] for seed, row in enumerate(rows)]) for side in range(2)]
         print(
-            f"{name:24} {spread([row[0] for row in rows])}   rare {spread([row[1] for row in rows])}"
-            f"   against {first} {spread(gains)}"
+            f"{name:24} {spread([row[0] for row in rows])} gain {gains[0]}   "
+            f"{beside} {spread([row[1] for row in rows])} gain {gains[1]}"
         )
 
 
@@ -149,6 +156,16 @@ def shrink(name: str, path: Path, folder: Path) -> tuple[str, ...]:
         return classes
     task = Task(kind="binary" if len(classes) == 1 else "multiclass", classes=classes, ignore=ignore)
     source = open_source(block, path, task)
+    write_small(source, task, factor, folder)
+    if name == "camvid":
+        write_small(
+            open_source(FolderSource(images="val", masks="valannot"), path, task), task, factor, folder / "test"
+        )
+    return classes
+
+
+def write_small(source: Source, task: Task, factor: int, folder: Path) -> None:
+    """Write images and index masks, `factor` times smaller."""
     for key in source.keys:
         item = read_item(source, key, task, LIMIT)
         assert item.label is not None, key
@@ -159,7 +176,6 @@ def shrink(name: str, path: Path, folder: Path) -> tuple[str, ...]:
             file = folder / kind / f"{key}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels[: size[1], : size[0]]).save(file)
-    return classes
 
 
 def rarest(folder: Path, classes: Sequence[str]) -> list[str]:
@@ -213,8 +229,8 @@ def task_of(setting: Setting) -> dict[str, Any]:
     return {"kind": "multiclass", "classes": list(setting.classes), "ignore": IGNORE}
 
 
-def measure(recipe: dict[str, Any], run: Path, data: Path) -> tuple[float, float]:
-    """Run a recipe as a user would and return its out-of-fold IoU, over all classes and over the rare ones."""
+def measure(recipe: dict[str, Any], run: Path, data: Path) -> dict[str, float]:
+    """Run a recipe as a user would and return its IoU: out of fold, over the rare classes, on items held out of all."""
     run.parent.mkdir(parents=True, exist_ok=True)
     path = run.with_suffix(".yaml")
     path.write_text(json.dumps({**recipe, "data": {**recipe["data"], "root": str(data)}}))
@@ -225,7 +241,12 @@ def measure(recipe: dict[str, Any], run: Path, data: Path) -> tuple[float, float
         )
     evidence = json.loads((run / "decision.json").read_text())["evidence"]
     rare = sorted(evidence["classes"], key=lambda row: row["support"])[:RARE]
-    return evidence["honest"], statistics.mean(row["iou"] or 0.0 for row in rare)
+    held = run / "held_out.json"
+    return {
+        "out of fold": evidence["honest"],
+        "rare": statistics.mean(row["iou"] or 0.0 for row in rare),
+        "held out": json.loads(held.read_text())[0]["decided"] if held.exists() else float("nan"),
+    }
 
 
 if __name__ == "__main__":
