@@ -66,11 +66,11 @@ def weighted(kind: str) -> Change:
     return change
 
 
-def block(name: str, **values: Any) -> Change:
+def block(key: str, **values: Any) -> Change:
     """Return a change of a block's keys."""
 
     def change(member: dict[str, Any], _setting: Setting) -> None:
-        member.setdefault(name, {}).update(values)
+        member.setdefault(key, {}).update(values)
 
     return change
 
