@@ -3,6 +3,7 @@ import json
 import pytest
 
 from maskwright.core.errors import InputError
+from maskwright.core.files import write_json
 from maskwright.core.spent import LEAST, add_line, peak_memory, read_lines, reset_peak, spending
 
 
@@ -22,12 +23,17 @@ def test_a_stage_adds_a_line_only_to_a_run_that_was_begun(tmp_path, monkeypatch)
     with spending(path, "split"):
         pass
     assert not path.exists()
-    (tmp_path / "manifest.json").write_text("{}")
+    manifest = tmp_path / "manifest.json"
+    with spending(path, "inspect"):
+        manifest.write_text("{}")
     with spending(path, "split"):
+        write_json(manifest, {"split": 1})
+    with spending(path, "nothing to do"):
         pass
     with pytest.raises(ZeroDivisionError), spending(path, "train"):
         raise ZeroDivisionError
     assert [(line["stage"], line["seconds"] >= 0, line["peak_mb"] > 1) for line in read_lines(path)] == [
+        ("inspect", True, True),
         ("split", True, True),
         ("train", True, True),
     ]
@@ -35,9 +41,8 @@ def test_a_stage_adds_a_line_only_to_a_run_that_was_begun(tmp_path, monkeypatch)
 
 def test_a_stage_without_work_leaves_no_line(tmp_path):
     assert LEAST > 0
-    (tmp_path / "manifest.json").write_text("{}")
     with spending(tmp_path / "timing.jsonl", "split"):
-        pass
+        (tmp_path / "manifest.json").write_text("{}")
     assert read_lines(tmp_path / "timing.jsonl") == []
 
 

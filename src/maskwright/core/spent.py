@@ -36,17 +36,30 @@ def spending(path: Path, stage: str) -> Iterator[None]:
     """Measure what is done inside and add a line to timing.jsonl, also when it is stopped.
 
     Args:
-        path: the file; nothing is written where no run was begun (no manifest beside it).
+        path: the file; nothing is written where no run was begun (no manifest beside it), nor for a stage that ended
+            well and had nothing to do (it left the manifest alone).
         stage: its name.
     """
+    manifest = path.parent / "manifest.json"
     reset_peak()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), _mark(manifest)
+    ended = False
     try:
         yield
+        ended = True
     finally:
-        seconds = time.perf_counter() - began
-        if seconds >= LEAST and (path.parent / "manifest.json").exists():
+        seconds, after = time.perf_counter() - began, _mark(manifest)
+        if seconds >= LEAST and after is not None and not (ended and after == before):
             add_line(path, {"stage": stage, "seconds": round(seconds, 3), "peak_mb": peak_memory()})
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Return what is another after each replacement of a file; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def add_line(path: Path, plain: dict[str, Any]) -> None:

@@ -40,9 +40,12 @@ def spent(run: RunFolder, members: tuple[str, ...], folds: int) -> seen.SpentFac
 
 
 def _stages(path: Path) -> tuple[seen.StageSpent, ...]:
+    """Add up the stages before the report: its own time is not known while it is written."""
     total: dict[str, tuple[float, int, int]] = {}
     for line in read_lines(path):
         name = str(line.get("stage", ""))
+        if name == "report":
+            continue
         seconds, peak, times = total.get(name, (0.0, 0, 0))
         total[name] = seconds + float(line.get("seconds", 0)), max(peak, int(line.get("peak_mb", 0))), times + 1
     return tuple(seen.StageSpent(name, *numbers) for name, numbers in total.items())
