@@ -64,4 +64,4 @@ def in_words(one: FoldGround) -> str:
 
 def squares(area: float) -> str:
     """Write an area in words: 1.25 km2."""
-    return f"{area / 1e6:.3g} km2" if area >= 1e5 else f"{area:.3g} m2"
+    return f"{area / 1e6:.3g} km2" if area >= 1e5 else f"{area:.0f} m2"
