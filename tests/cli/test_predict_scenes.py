@@ -6,10 +6,14 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import rasterio.shutil
+import shapely
 from PIL import Image
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.features import rasterize
 
 PLACE = rasterio.Affine(0.5, 0, 300_000, 0, -0.5, 3_060_000)
 
@@ -66,6 +70,7 @@ def test_a_trained_run_answers_to_rasters_and_resumes(cli, tmp_path, trained, mo
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "twin" / name).read_bytes()
     code, out, _ = cli(*command)
     assert (code, "predict scene: nothing to do" in out) == (0, True)
+    _check_polygons(cli, command, tmp_path / "out")
     code, out, err = cli(*command[:-1], "none")
     assert (code, "nothing to do" in out) == (0, False), err
     assert json.loads((tmp_path / "out" / "scene.json").read_text())["members"]["a"]["tta"] == []
@@ -84,6 +89,25 @@ def _check(folder: Path, run: Path) -> None:
     assert sure.mean() > 0.5
     assert np.array_equal(classes[sure], (probability >= edge)[sure])
     assert str(folder.parent) not in (folder / "scene.json").read_text()
+
+
+def _check_polygons(cli, command, folder: Path) -> None:
+    """Polygons are drawn of rasters that are there, once, and hold the same pixels."""
+    code, out, err = cli(*command, "--polygons", "gpkg", "--min-area", "1")
+    assert (code, " in scene_polygons.gpkg" in out) == (0, True), err
+    with rasterio.open(folder / "scene_classes.tif") as file:
+        classes = file.read(1)
+    _, _, geometry, columns = pyogrio.raw.read(folder / "scene_polygons.gpkg")
+    assert set(columns[0].tolist()) == {"block"}
+    assert min(columns[3]) >= 1
+    drawn = rasterize(shapely.from_wkb(geometry), classes.shape, transform=PLACE)
+    assert (drawn & (classes == 1)).sum() == drawn.sum() > 0.9 * (classes == 1).sum()
+    before = (folder / "scene_polygons.gpkg").read_bytes()
+    code, out, _ = cli(*command, "--polygons", "gpkg", "--min-area", "1")
+    assert (code, "nothing to do" in out) == (0, True)
+    code, out, _ = cli(*command, "--polygons", "gpkg", "--min-area", "1e9")
+    assert (code, "0 polygons in scene_polygons.gpkg" in out) == (0, True)
+    assert (folder / "scene_polygons.gpkg").read_bytes() != before
 
 
 def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told_at_the_end(cli, tmp_path, trained):
@@ -126,6 +150,8 @@ REFUSED = [
     (("--tta", "d5"), 2, "error: --tta: unknown symmetry 'd5'; use one of: antitranspose, d4, hflip, none, rot180,"),
     (("--members", "z"), 2, "error: --members: unknown member 'z'; use one of: a"),
     (("--window", 32, "--overlap", 31), 2, "error: --overlap: 31 pixels of windows of 32; share less than 95 %"),
+    (("--simplify", "1"), 2, "error: command line: --simplify and --min-area are for polygons; add --polygons gpkg"),
+    (("--polygons", "shp"), 2, "error: --polygons: unknown format of polygons 'shp'; use one of: fgb, geojson, gpkg"),
     (("--memory", "much"), 2, "error: --memory: 'much' is no amount of memory; write it as 2GB or 500MB"),
     (
         ("--window", 512, "--memory", "1MB"),

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 from rasterio.errors import NotGeoreferencedWarning
 
 from maskwright.core.errors import StorageError

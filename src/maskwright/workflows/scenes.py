@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 from maskwright.core.errors import DataError, InputError, MemoryLimitError
 from maskwright.core.files import read_json, safe_name, write_json
 from maskwright.core.grid import Grid, Lattice
-from maskwright.core.labels import Task
+from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.load import recipe_hash
 from maskwright.core.runs import RunFolder, plain_json
 from maskwright.core.version import __version__
+from maskwright.data.ground import metres_a_pixel
 from maskwright.data.pixels.rasters import SUFFIXES
 from maskwright.data.pixels.windows import Windows, opened_windows
 from maskwright.inference.spool import NODATA, Spool
 from maskwright.output.geotiff import Layer, write_geotiff
+from maskwright.output.vector import FORMATS, Tracing, check_format, features_of, write_features
 from maskwright.workflows.scene_members import Ensemble, Wishes, gather
 from maskwright.workflows.session import Session
 
@@ -42,6 +44,12 @@ class ScenePlan:
     memory: int = 2 << 30
     """Bytes the whole process should stay below."""
     wishes: Wishes = field(default_factory=Wishes)
+    polygons: str | None = None
+    """Format of polygons beside the rasters, a name of output.vector.FORMATS; None: no polygons."""
+    simplify: float = 0.0
+    """How far outlines may be moved to have fewer corners, in metres."""
+    least: float = 0.0
+    """Smaller features are left out, in square metres."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +168,11 @@ def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Sce
         lattice = scenery.lattice(raster.shape)
         _refuse_width(scenery, lattice, plan, path)
         made_from = plain_json({"maskwright": __version__, "raster": _identity(raster), **ensemble.facts})
+        if plan.polygons is not None:
+            check_format(plan.polygons, raster.grid.crs, path)
         if _is_made(place, made_from):
-            session.reporter.say(f"predict {name}: nothing to do")
+            if not _draw(session, plan, place, raster.grid):
+                session.reporter.say(f"predict {name}: nothing to do")
             return
         with Spool(place.work, lattice, scenery.layers, made_from) as spool:
             _fill(session, scenery, raster, spool, name)
@@ -171,6 +182,7 @@ def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Sce
     size, count = f"{raster.shape[0]} x {raster.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
     written = f"written as {place.classes.name} and {place.probability.name}"
     session.reporter.say(f"predict {name}: {size} in {count} window{'s' if count > 1 else ''}, {written}")
+    _draw(session, plan, place, raster.grid)
 
 
 def _fill(session: Session, scenery: Scenery, raster: Windows, spool: Spool, name: str) -> None:
@@ -244,3 +256,25 @@ def _class_layer(task: Task, grid: Grid, tags: Mapping[str, str]) -> Layer:
         colours = [(0, 0, 0), *colours]
     palette = dict(enumerate(colours))
     return Layer(grid, ("class",), NODATA, tags, palette=palette, value_names=task.value_names, overviews="mode")
+
+
+def _draw(session: Session, plan: ScenePlan, place: Place, grid: Grid) -> bool:
+    """Write polygons of finished rasters, if they are wanted and not there yet; say whether any were written."""
+    if plan.polygons is None:
+        return False
+    path = place.folder / f"{place.name}_polygons{FORMATS[plan.polygons][1]}"
+    wanted = {"simplify": plan.simplify, "least": plan.least}
+    facts = read_json(place.facts)
+    drawn = facts.get("polygons", {})
+    if path.exists() and drawn.get(path.name) == wanted:
+        return False
+    task = session.recipe.task
+    names = dict(zip(task.values, task.value_names, strict=True))
+    background = task.kind == "binary" or looks_background(task.classes[0])
+    tracing = Tracing({k: v for k, v in names.items() if k or not background}, plan.simplify, plan.least)
+    planes = task.plane_names if task.kind == "multilabel" else ()
+    found = list(features_of(grid, (place.classes, place.probability), planes, metres_a_pixel, tracing))
+    write_features(path, found, grid.crs, plan.polygons)
+    write_json(place.facts, {**facts, "polygons": {**drawn, path.name: wanted}})
+    session.reporter.say(f"predict {place.name}: {len(found)} polygon{'s' if len(found) != 1 else ''} in {path.name}")
+    return True

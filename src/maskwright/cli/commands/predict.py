@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 MEMORY = "2GB"
+ALONE = ("output", "members", "tta", "window", "overlap", "memory", "polygons", "simplify", "min_area")
+"""Options that say nothing without --input."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Rasters:
     ] = None
     memory: Annotated[
         str | None, typer.Option("--memory", help=f"With --input: what to stay below, e.g. 500MB [default: {MEMORY}].")
+    ] = None
+    polygons: Annotated[
+        str | None, typer.Option("--polygons", help="With --input: polygons too, as gpkg, geojson or fgb.")
+    ] = None
+    simplify: Annotated[
+        float | None, typer.Option("--simplify", min=0, help="With --polygons: metres an outline may be moved by.")
+    ] = None
+    min_area: Annotated[
+        float | None, typer.Option("--min-area", min=0, help="With --polygons: square metres of the least feature.")
     ] = None
 
 
@@ -69,15 +80,19 @@ def predict(
 def _refuse_alone(given: Rasters) -> None:
     from maskwright.core.errors import InputError
 
-    for name in ("output", "members", "tta", "window", "overlap", "memory"):
+    for name in ALONE:
         if getattr(given, name) is not None:
-            what, fix = f"--{name} is for rasters", "name one with --input; for items set members.NAME.predict"
+            what, fix = (
+                f"--{name.replace('_', '-')} is for rasters",
+                "name one with --input; for items set members.NAME.predict",
+            )
             raise InputError(what, where="command line", fix=fix)
 
 
 def _plan(given: Rasters, member: str | None) -> ScenePlan:
     """Check the options and put them together."""
-    from maskwright.core.errors import InputError
+    from maskwright.core.errors import InputError, unknown
+    from maskwright.output.vector import FORMATS
     from maskwright.workflows.scene_members import Wishes
     from maskwright.workflows.scenes import ScenePlan
 
@@ -87,7 +102,13 @@ def _plan(given: Rasters, member: str | None) -> ScenePlan:
     members = tuple(dict.fromkeys(part.strip() for part in named.split(",") if part.strip())) or None
     assert given.input is not None
     wishes = Wishes(members, _symmetries(given.tta), given.window, given.overlap)
-    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes)
+    drawn = (given.polygons, given.simplify or 0.0, given.min_area or 0.0)
+    if given.polygons is None and drawn != (None, 0.0, 0.0):
+        what, fix = "--simplify and --min-area are for polygons", "add --polygons gpkg"
+        raise InputError(what, where="command line", fix=fix)
+    if given.polygons not in (None, *FORMATS):
+        raise unknown("format of polygons", given.polygons or "", FORMATS, "--polygons")
+    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes, *drawn)
 
 
 def _symmetries(text: str | None) -> tuple[str, ...] | None:
