@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from maskwright.cli.spelt import spell_out
 
 if TYPE_CHECKING:
     from maskwright.core.labels import TaskKind
@@ -32,13 +33,18 @@ class How:
     ] = None
     boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too.")] = False
     as_csv: Annotated[Path | None, typer.Option("--csv", help="Write the scores and counts of each item here.")] = None
+    objects: Annotated[
+        bool, typer.Option("--objects", help="F1 of objects at IoU 0.5: one GeoTIFF against polygons or a mask.")
+    ] = False
 
 
 def score(
     predicted: Annotated[Path, typer.Argument(help="Mask file, or folder of masks.")],
     truth: Annotated[Path, typer.Argument(help="True mask file, or folder; joined by name.")],
     task: Annotated[str, typer.Option("--task", help="binary, multiclass or multilabel.")],
-    classes: Annotated[int, typer.Option("--classes", min=1, help="Number of classes.")],
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=1, help="Number of classes; may be left out where binary.")
+    ] = None,
     ignore: Annotated[int | None, typer.Option("--ignore", help="Truth value that never counts.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     **how: Any,
@@ -47,6 +53,8 @@ def score(
 
     Dialects count as other tools and competitions do: mmseg, hf, torchmetrics, smp, sklearn, dacon, kaggle,
     image_class, each with all of its numbers, or one of them by its own name (docs/reference/scores.md).
+
+    With --objects, TRUTH may be GeoJSON, GPKG or FlatGeobuf in any coordinate system.
 
     Example: maskwright score runs/camvid/output/masks PATH/valannot --task multiclass --classes 11 --ignore 11
     """
@@ -57,20 +65,40 @@ def score(
 
     given = How(**how)
     kind, per, empty = _choices(task, given.per, given.empty)
+    if given.objects or truth.suffix.lower() in (".geojson", ".gpkg", ".fgb"):
+        _objects(predicted, truth, kind, as_json=as_json, asked=given.objects)
+        return
+    if classes is None and kind != "binary":
+        from maskwright.core.errors import InputError
+
+        raise InputError(f"is not given, and a task is {kind}", where="--classes", fix="say how many classes there are")
     wanted = ScoreOptions(per, empty, given.beta, tuple(given.dialect or ()), given.boundary, given.as_csv)
-    result = score_paths(predicted, truth, kind, classes, ignore, wanted)
+    result = score_paths(predicted, truth, kind, classes or 1, ignore, wanted)
     for line in [json.dumps(result, indent=1)] if as_json else _lines(result, given.beta):
         say(line)
 
 
-def _spelt_out() -> Signature:
-    """Return score's parameters with those of How one by one, as the command line reads them."""
-    given = signature(score, eval_str=True).parameters.values()
-    named = [one for one in given if one.kind is not Parameter.VAR_KEYWORD]
-    return Signature([*named, *signature(How, eval_str=True).parameters.values()])
+def _objects(predicted: Path, truth: Path, kind: TaskKind, *, as_json: bool, asked: bool) -> None:
+    """Print the scores of objects, and of pixels beside them."""
+    import json
 
+    from maskwright.cli.console import say
+    from maskwright.core.errors import InputError
+    from maskwright.workflows.score_objects import score_objects
 
-score.__signature__ = _spelt_out()  # type: ignore[attr-defined]
+    if not asked:
+        raise InputError("polygons are a truth for objects alone", where=truth, fix="add --objects")
+    if kind != "binary":
+        raise InputError(f"objects are scored where a task is binary, not {kind}", where="--task", fix="use binary")
+    result = score_objects(predicted, truth)
+    if as_json:
+        say(json.dumps(result, indent=1))
+        return
+    found, pixels = result["objects"], result["pixels"]
+    sides = f"{found['predicted']} predicted, {found['true']} true, {found['pairs']} pairs at IoU {found['iou']}"
+    for name, row, end in (("objects", found, sides), ("pixels", pixels, f"IoU {_number(pixels['iou'])}")):
+        f1 = _number(row["f1" if name == "objects" else "dice"])
+        say(f"{name:8} F1 {f1}  precision {_number(row['precision'])}  recall {_number(row['recall'])}  {end}")
 
 
 def _choices(task: str, per: str, empty: str) -> tuple[TaskKind, Per, Empty]:
@@ -115,3 +143,6 @@ def _lines(result: dict[str, Any], beta: float | None) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+spell_out(score, How)
