@@ -11,7 +11,7 @@ from PIL import Image
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.progress import Silent
 from maskwright.models.tensors import write_tensors
-from maskwright.workflows import stages
+from maskwright.workflows import inputs, stages
 from maskwright.workflows.session import open_session
 
 RECIPE = """
@@ -109,13 +109,13 @@ def test_other_weights_under_the_same_name_are_noticed(data):
     write_tensors(weights, {"a": torch.zeros(1)}, {})
     member = "members={a: {model: {architecture: unet, encoder: resnet18, weights: w.safetensors}}}"
 
-    def inputs():
+    def file_inputs():
         session = open_session("r.yaml", [member], Silent())
         return inputs.train_inputs(session, "a")["weights_file"]
 
-    before = inputs()
+    before = file_inputs()
     write_tensors(weights, {"a": torch.ones(1)}, {})
-    assert inputs() != before
+    assert file_inputs() != before
     weights.unlink()
     with pytest.raises(InputError, match=r"no such file: w\.safetensors"):
-        inputs()
+        file_inputs()
