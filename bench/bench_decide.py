@@ -20,6 +20,7 @@ from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Decision
 from maskwright.data.folds.folds import FoldRow
 from maskwright.ensembling.decide import decide
+from maskwright.ensembling.diagnosis import diagnose
 from maskwright.ensembling.items import rows_of
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.ensembling.tally import Tally
@@ -88,9 +89,10 @@ def loop(oof: OutOfFold, tally: Tally) -> None:
 
 
 def whole(oof: OutOfFold, task: Task) -> None:
-    """Do what the verb decide does: choose, and score every item."""
+    """Do what the verb decide does: choose, score every item, and diagnose."""
     decided = decide(oof, task, Decision(), Silent())
     rows_of(oof, decided.decision, decided.rosy)
+    diagnose(oof, decided, task, Silent())
 
 
 def rows() -> list[Row]:

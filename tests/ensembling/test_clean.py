@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from maskwright.ensembling import clean_kernels
 from maskwright.ensembling.clean import AREAS, HOLES, Cleaning, best, clean, counts_of, measure
 from maskwright.scoring.counts import Counts, count
 from maskwright.scoring.measures import Measure
@@ -89,3 +90,34 @@ def test_the_best_sizes_are_no_worse_than_any_other_one(kind, tasks):
 def test_words_name_what_is_done():
     assert Cleaning().in_words(("a",)) == "nothing"
     assert Cleaning(least=(0, 16), holes=(64, 0)).in_words(("a", "b")) == "b pieces < 16 px, a holes <= 64 px"
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("shape", [(40, 37), (1, 9), (9, 1), (1, 1)])
+def test_pieces_of_all_classes_are_numbered_as_scipy_does(classes, shape):
+    rng = np.random.default_rng(classes)
+    for grain in (0.0, 1.0):
+        values = ndimage.gaussian_filter(rng.normal(size=(classes, *shape)), (0, grain, grain))
+        label = values.argmax(0).astype(np.uint8)
+        numbers = np.empty(shape, np.int32)
+        areas = clean_kernels.number_classes(label, numbers)
+        assert (areas == np.bincount(numbers.ravel())).all()
+        found = 0
+        for kind in range(classes):
+            pieces, number = ndimage.label(label == kind, structure=np.ones((3, 3)))
+            found += number
+            pairs = np.unique(np.stack([pieces[label == kind], numbers[label == kind]]), axis=1)
+            assert pairs.shape[1] == number
+        assert found == areas.size
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, np.float64])
+def test_the_second_class_is_the_best_of_the_others_and_the_lowest_among_equals(dtype):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4, (5, 3000)).astype(dtype)
+    label = rng.integers(0, 5, 3000).astype(np.uint8)
+    second = np.empty(3000, np.uint8)
+    clean_kernels.second_classes(values, label, second)
+    others = values.astype(np.float64)
+    others[label, np.arange(3000)] = -np.inf
+    assert (second == others.argmax(0)).all()

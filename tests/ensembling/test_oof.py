@@ -5,7 +5,7 @@ from maskwright.core.errors import InputError, Interrupted
 from maskwright.core.progress import Silent
 from maskwright.core.stop import Stop
 from maskwright.data.folds.folds import FoldRow
-from maskwright.ensembling.oof import Entry, OutOfFold, StoredItems
+from maskwright.ensembling.oof import Entry, Labels, OutOfFold, StoredItems
 from maskwright.inference.store import Store, dequantise
 
 
@@ -180,3 +180,40 @@ def test_real_stores_serve_as_well(simulate, tmp_path):
     assert refused(lambda: OutOfFold(real, scene.rows, scene.truth, scene.task)) == (
         f"{tmp_path}/m1: member 'm1' has no probabilities of item 'i003'; run maskwright predict"
     )
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+@pytest.mark.parametrize("valid", [1.0, 0.7])
+def test_labels_are_read_once_and_are_the_same_from_memory(kind, valid, simulate):
+    scene = simulate(kind, items=4, shape=(9, 13), valid=valid)
+    reads = []
+
+    def truth(key):
+        reads.append(key)
+        return scene.truth(key)
+
+    labels = Labels(truth)
+    for _ in range(3):
+        for key in sorted(scene.labels):
+            label, there = labels(key)
+            assert label.dtype == np.uint8
+            assert there.dtype == bool
+            assert (label == scene.labels[key]).all()
+            assert (there == scene.valids[key]).all()
+            assert label.shape == scene.labels[key].shape
+            assert there.shape == scene.valids[key].shape
+    assert reads == sorted(scene.labels)
+
+
+def test_labels_beyond_the_bound_are_read_each_time(simulate):
+    scene = simulate(items=3, valid=0.7)
+    reads = []
+
+    def truth(key):
+        reads.append(key)
+        return scene.truth(key)
+
+    labels = Labels(truth, most=10)
+    for _ in range(2):
+        assert (labels(min(scene.labels))[0] == scene.labels[min(scene.labels)]).all()
+    assert len(reads) == 2

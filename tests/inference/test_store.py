@@ -158,3 +158,15 @@ def test_a_full_disk_leaves_the_old_file_and_says_so(store, monkeypatch):
     assert str(caught.value) == f"{store.path('k')}: No space left on device; free some space and run again"
     assert store.path("k").read_bytes() == before
     assert [path.name for path in store.folder.iterdir()] == ["k.safetensors"]
+
+
+def test_a_file_is_summed_once_and_again_when_it_has_changed(store, monkeypatch):
+    store.write("k", *item())
+    before = store.read("k")
+    with monkeypatch.context() as patch:
+        patch.setattr("maskwright.inference.store.zlib.crc32", lambda data, value=0: -1)
+        assert (store.read("k") == before).all()
+    data = bytearray(store.path("k").read_bytes())
+    data[-3] ^= 1
+    store.path("k").write_bytes(data)
+    assert "damaged probabilities (its check sum does not match)" in refused(store)

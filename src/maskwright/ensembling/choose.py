@@ -88,8 +88,13 @@ def likeliest(
     """
     from maskwright.ensembling import kernels
 
-    products = units * np.array(factors, np.int64).reshape(-1, *[1] * (units.ndim - 1)) if len(factors) else units
-    flat = np.ascontiguousarray(products, np.int64).reshape(len(units), -1)
+    products: NDArray[Any] = units
+    if len(factors):
+        small = units.dtype == np.int32 and int(units.max(initial=0)) * max(factors) <= np.iinfo(np.int32).max
+        kind = np.int32 if small else np.int64  # half the bytes, the same numbers
+        scale: NDArray[np.integer[Any]] = np.array(factors, kind)
+        products = units * scale.reshape(-1, *[1] * (units.ndim - 1))
+    flat = np.ascontiguousarray(products, None if products.dtype == np.int32 else np.int64).reshape(len(units), -1)
     label = np.empty(flat.shape[1], np.uint8)
     kernels.largest(flat, np.array(ranked(priority, len(units)), np.int64), label)
     return label.reshape(units.shape[1:]), products

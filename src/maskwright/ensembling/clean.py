@@ -59,13 +59,10 @@ def clean(label: Label, cleaning: Cleaning, task: Task, probability: NDArray[Any
     if cleaning.nothing:
         return label
     if task.kind == "multiclass":
-        result = label.copy()
-        for kind, least in enumerate(cleaning.least):
-            if least:
-                pieces, areas = _pieces(label == kind)
-                small = (areas < least)[pieces] & (pieces > 0)
-                result[small] = _second(probability, label, small)
-        return result
+        numbers, areas = _classes(label)
+        least = np.array(cleaning.least or (0,) * task.planes)
+        small = (areas < least[_class_of(numbers, areas, label)])[numbers]
+        return np.where(small, _second(probability, label), label) if small.any() else label
     planes = label if task.kind == "multilabel" else label[None]
     sizes = zip(cleaning.least or (0,) * len(planes), cleaning.holes or (0,) * len(planes), strict=True)
     done = np.stack([_clean_plane(plane, *each) for plane, each in zip(planes, sizes, strict=True)])
@@ -195,11 +192,30 @@ def _clean_plane(mask: Label, least: int, hole: int) -> Label:
     return kept[pieces].astype(np.uint8)
 
 
-def _second(probability: NDArray[Any], label: Label, where: NDArray[np.bool_]) -> Label:
-    """Return the next likeliest class of some pixels, the lowest among equals."""
-    values = probability[:, where].astype(np.float64)
-    values[label[where], np.arange(values.shape[1])] = -np.inf
-    return np.asarray(values.argmax(0), np.uint8)
+def _classes(label: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Number the connected pieces of all classes from 0; return numbers (H, W) and pixels of each."""
+    from maskwright.ensembling import clean_kernels as kernels
+
+    numbers = np.empty(label.shape, np.int32)
+    return numbers, kernels.number_classes(np.ascontiguousarray(label), numbers)
+
+
+def _class_of(numbers: NDArray[np.int32], areas: NDArray[np.int64], label: Label) -> Label:
+    """Return the class of each piece."""
+    found = np.empty(areas.size, np.uint8)
+    found[numbers] = label
+    return found
+
+
+def _second(probability: NDArray[Any], label: Label) -> Label:
+    """Return the next likeliest class of each pixel, the lowest among equals."""
+    from maskwright.ensembling import clean_kernels as kernels
+
+    known = probability.dtype in (np.int32, np.int64)
+    values = np.ascontiguousarray(probability, None if known else np.float64).reshape(len(probability), -1)
+    second = np.empty(label.shape, np.uint8)
+    kernels.second_classes(values, np.ascontiguousarray(label).reshape(-1), second.reshape(-1))
+    return second
 
 
 def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
@@ -236,18 +252,12 @@ def _nodes(mask: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
 
 
 def _changes(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], classes: int) -> Table:
+    from maskwright.ensembling import clean_kernels as kernels
+
     table = np.zeros((classes, len(AREAS), 4, classes), np.int64)
-    for kind in range(classes):
-        pieces, areas = _pieces(label == kind)
-        small = (areas < AREAS[-1])[pieces] & (pieces > 0)
-        if not small.any():
-            continue
-        step = np.searchsorted(AREAS, areas[pieces[small]], side="right")  # the first size that takes it away
-        second = _second(probability, label, small)
-        here, counts = truth[small], valid[small]
-        for other, sign in ((np.full_like(second, kind), -1), (second, 1)):
-            right = (other == here) & counts
-            for place, mine in ((0, right), (1, counts & ~right), (2, right), (3, counts & ~right)):
-                cells = np.bincount(step[mine] * classes + other[mine], minlength=len(AREAS) * classes)
-                table[kind, :, place] += (sign if place < 2 else -sign) * cells.reshape(len(AREAS), classes)
+    numbers, areas = _classes(label)
+    steps = np.searchsorted(AREAS, areas, side="right")  # the first size that takes it away
+    flat = [np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in (label, truth, valid)]
+    second = _second(probability, label).reshape(-1)
+    kernels.count_changes(flat[0], second, flat[1], flat[2], numbers.reshape(-1), steps, table)
     return table.cumsum(1).astype(np.int32)

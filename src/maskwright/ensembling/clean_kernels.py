@@ -12,13 +12,21 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from maskwright.core.compiled import BYTES, NUMBERS, helper, kernel
+from maskwright.core.compiled import BYTES, BYTES_OUT, NUMBERS, NUMBERS_OUT, helper, kernel
 
 Numbers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 
+BLOCK = 1024
+"""Pixels looked at class by class: their buffers stay in the fastest cache."""
 _NUMBERED = types.Array(types.int32, 2, "C", readonly=True)
+_LABEL = types.Array(types.uint8, 2, "C", readonly=True)
+_CHANGES = types.Array(types.int64, 4, "C")
 _TABLE = types.Array(types.int64, 2, "C")
+
+
+def _second_of(kind: Any) -> Any:
+    return types.void(types.Array(kind, 2, "C", readonly=True), BYTES, BYTES_OUT)
 
 
 @kernel(types.void(_NUMBERED, BYTES, BYTES, _TABLE))
@@ -71,6 +79,125 @@ def find_touches(numbers: Any, sizes: Numbers) -> Any:
                         pairs[found, 0], pairs[found, 1] = node, other
                         found += 1
     return pairs[:found].copy()
+
+
+@helper
+def _join(parent: Any, one: int, other: int) -> None:
+    """Make two numbers one; the lower stands for both, so no number has a higher parent."""
+    while parent[one] != one:
+        parent[one] = parent[parent[one]]
+        one = parent[one]
+    while parent[other] != other:
+        parent[other] = parent[parent[other]]
+        other = parent[other]
+    if one < other:
+        parent[other] = one
+    else:
+        parent[one] = other
+
+
+@kernel(NUMBERS_OUT(_LABEL, types.Array(types.int32, 2, "C")))
+def number_classes(label: Any, numbers: Any) -> Any:
+    """Number the 8-connected pieces of all classes at once, from 0 in the order of their first pixels.
+
+    One pass with a union-find over equal neighbours (Rosenfeld and Pfaltz 1966, with the decision tree of Wu, Otoo and
+    Suzuki 2009 by which most pixels look at one neighbour alone), and one that names the roots.
+
+    Args:
+        label: uint8 (H, W).
+        numbers: int32 (H, W), filled.
+
+    Returns:
+        int64 (pieces,), pixels of each.
+    """
+    height, width = label.shape
+    parent = np.empty(label.size, np.int32)
+    found = np.int32(0)
+    for row in range(height):
+        for col in range(width):
+            mine = label[row, col]
+            if row > 0 and label[row - 1, col] == mine:
+                numbers[row, col] = numbers[row - 1, col]
+                continue
+            left = col > 0 and label[row, col - 1] == mine
+            above = row > 0 and col > 0 and label[row - 1, col - 1] == mine
+            if left:
+                numbers[row, col] = numbers[row, col - 1]
+            elif above:
+                numbers[row, col] = numbers[row - 1, col - 1]
+            if row > 0 and col + 1 < width and label[row - 1, col + 1] == mine:
+                other = numbers[row - 1, col + 1]
+                if not (left or above):
+                    numbers[row, col] = other
+                elif numbers[row, col] != other:
+                    _join(parent, numbers[row, col], other)
+            elif not (left or above):
+                numbers[row, col] = found
+                parent[found] = found
+                found += 1
+    pieces = np.int32(0)
+    for number in range(found):
+        if parent[number] == number:
+            parent[number] = pieces
+            pieces += 1
+        else:
+            parent[number] = parent[parent[number]]
+    areas = np.zeros(pieces, np.int64)
+    flat = numbers.reshape(-1)
+    for place in range(flat.size):
+        flat[place] = parent[flat[place]]
+        areas[flat[place]] += 1
+    return areas
+
+
+@kernel([_second_of(kind) for kind in (types.int32, types.int64, types.float64)])
+def second_classes(values: Any, label: Bytes, second: Bytes) -> None:
+    """Write the class of the largest value of each pixel but for its own class, the lowest among equals.
+
+    Args:
+        values: (C, N), C >= 2.
+        label: uint8 (N,), the own classes.
+        second: uint8 (N,), filled.
+    """
+    highest = np.empty(BLOCK, values.dtype)
+    for begin in range(0, label.size, BLOCK):
+        end = min(begin + BLOCK, label.size)
+        own, best, first, other = label[begin:end], second[begin:end], values[0, begin:end], values[1, begin:end]
+        for place in range(own.size):
+            best[place] = np.uint8(1) if own[place] == 0 else np.uint8(0)
+            highest[place] = other[place] if own[place] == 0 else first[place]
+        for kind in range(1, values.shape[0]):
+            number, row = np.uint8(kind), values[kind, begin:end]
+            for place in range(own.size):
+                taken = (row[place] > highest[place]) & (own[place] != number)
+                best[place] = number if taken else best[place]
+                highest[place] = row[place] if taken else highest[place]
+
+
+@kernel(types.void(BYTES, BYTES, BYTES, BYTES, types.Array(types.int32, 1, "C", readonly=True), NUMBERS, _CHANGES))
+def count_changes(
+    label: Bytes, second: Bytes, truth: Bytes, valid: Bytes, numbers: Any, steps: Numbers, table: Any
+) -> None:
+    """Count what changes where small pieces go to the next likeliest class.
+
+    Args:
+        label: uint8 (N,), the answer.
+        second: uint8 (N,), from second_classes.
+        truth: uint8 (N,).
+        valid: uint8 (N,), 1 where valid.
+        numbers: int32 (N,), piece of each pixel.
+        steps: int64 (pieces,), first size that takes it away; A or more: none.
+        table: int64 (C, A, 4, C), added to: change of tp, fp, fn, tn of each class where a class first loses a pixel.
+    """
+    for place in range(label.size):
+        step = steps[numbers[place]]
+        if step < table.shape[1] and valid[place] != 0:
+            mine, other, true = label[place], second[place], truth[place]
+            cell = table[mine, step]
+            cell[0 if mine == true else 1, mine] -= 1
+            cell[2 if mine == true else 3, mine] += 1
+            cell[0 if other == true else 1, other] += 1
+            cell[2 if other == true else 3, other] -= 1
 
 
 @helper

@@ -13,6 +13,8 @@ Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+BLOCK = 1024
+"""Pixels looked at class by class: their buffers stay in the fastest cache."""
 _VALUES = types.Array(types.uint16, 3, "C", readonly=True)
 _PLANES = types.Array(types.uint8, 2, "C", readonly=True)
 _TABLE = types.Array(types.float64, 1, "C", readonly=True)
@@ -40,6 +42,23 @@ def _pair_up(answers: Numbers, true: np.int64, pairs: Numbers) -> float:
                 if answers[one] != answers[other]:
                     pairs[1, one, other] += 1
     return 0.0 if same else 1.0
+
+
+@helper
+def _take(row: Values, plane: int, highest: Numbers, answers: Numbers) -> None:
+    """Take a class over as one member's answer where it is more probable than all before it."""
+    number = np.int32(plane)
+    for place in range(row.size):
+        value = np.int32(row[place])
+        answers[place] = number if value > highest[place] else answers[place]
+        highest[place] = max(value, highest[place])
+
+
+@helper
+def _sum(row: Values, share: int, totals: Numbers) -> None:
+    """Add a member's share of a class."""
+    for place in range(row.size):
+        totals[place] += share * np.int64(row[place])
 
 
 @kernel(types.void(_VALUES, _PLANES, BYTES, NUMBERS, _TABLE, _BINS, _PAIRS, _SUMS))
@@ -114,36 +133,47 @@ def look_at_classes(
         sums: float64 (3,), added to, as in look_at_planes.
     """
     members, classes, pixels = values.shape
-    steps = bins.shape[1]
-    shares = rule[:members]
+    steps, shares = bins.shape[1], rule[:members]
     whole = float(rule[members] * shares.sum())
-    answers, highest = np.empty(members, np.int64), np.empty(members, np.int64)
-    for pixel in range(pixels):
-        if valid[pixel] == 0:
-            continue
-        true = np.int64(truth[pixel])
+    mine, answers, highest = (
+        np.empty(members, np.int64),
+        np.empty((members, BLOCK), np.int32),
+        np.empty((members, BLOCK), np.int32),
+    )
+    totals, said = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+    best, spread = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
+    for begin in range(0, pixels, BLOCK):
+        count = min(BLOCK, pixels - begin)
         answers[:] = 0
         highest[:] = -1
-        said, best, spread = np.int64(0), -1.0, 0.0
+        best[:] = -1.0
+        spread[:] = 0.0
         for plane in range(classes):
-            total = np.int64(0)
+            totals[:] = 0
             for member in range(members):
-                value = np.int64(values[member, plane, pixel])
-                total += shares[member] * value
-                if value > highest[member]:
-                    highest[member], answers[member] = value, plane
-            p = total / whole
-            place = min(int(p * steps), steps - 1)
-            bins[plane, place, 0] += 1.0
-            bins[plane, place, 1] += 1.0 if true == plane else 0.0
-            bins[plane, place, 2] += p
-            spread += entropy[int(p * (entropy.size - 1) + 0.5)]
-            if p > best:
-                best, said = p, np.int64(plane)
-        place = min(int(best * steps), steps - 1)
-        bins[classes, place, 0] += 1.0
-        bins[classes, place, 1] += 1.0 if said == true else 0.0
-        bins[classes, place, 2] += best
-        sums[0] += 1.0
-        sums[1] += spread
-        sums[2] += _pair_up(answers, true, pairs)
+                _take(values[member, plane, begin : begin + count], plane, highest[member], answers[member])
+                _sum(values[member, plane, begin : begin + count], shares[member], totals)
+            for at in range(count):
+                if valid[begin + at] == 0:
+                    continue
+                p = totals[at] / whole
+                place = min(int(p * steps), steps - 1)
+                bins[plane, place, 0] += 1.0
+                bins[plane, place, 1] += 1.0 if truth[begin + at] == plane else 0.0
+                bins[plane, place, 2] += p
+                spread[at] += entropy[int(p * (entropy.size - 1) + 0.5)]
+                if p > best[at]:
+                    best[at], said[at] = p, plane
+        for at in range(count):
+            if valid[begin + at] == 0:
+                continue
+            true = np.int64(truth[begin + at])
+            place = min(int(best[at] * steps), steps - 1)
+            bins[classes, place, 0] += 1.0
+            bins[classes, place, 1] += 1.0 if said[at] == true else 0.0
+            bins[classes, place, 2] += best[at]
+            sums[0] += 1.0
+            sums[1] += spread[at]
+            for member in range(members):
+                mine[member] = answers[member, at]
+            sums[2] += _pair_up(mine, true, pairs)

@@ -198,21 +198,24 @@ def blend_members(values: Any, shares: Numbers, units: Small) -> None:
                     sums[place] += share * np.int32(row[place])
 
 
-@kernel(types.void(types.Array(types.int64, 2, "C", readonly=True), NUMBERS, BYTES_OUT))
+@kernel(
+    [types.void(types.Array(kind, 2, "C", readonly=True), NUMBERS, BYTES_OUT) for kind in (types.int32, types.int64)]
+)
 def largest(values: Any, order: Numbers, label: Bytes) -> None:
     """Write the class of the largest value of each pixel; among equals the one that comes first in `order`.
 
     Args:
-        values: int64 (C, N).
+        values: int32 or int64 (C, N).
         order: all classes.
         label: uint8 (N,), filled.
     """
-    highest = np.empty(BLOCK, np.int64)
+    highest = np.empty(BLOCK, values.dtype)
     for begin in range(0, label.size, BLOCK):
         end = min(begin + BLOCK, label.size)
-        highest[:] = np.iinfo(np.int64).min
         best = label[begin:end]
-        for step in range(order.size):
+        best[:] = np.uint8(order[0])
+        highest[: best.size] = values[order[0], begin:end]
+        for step in range(1, order.size):
             number = np.uint8(order[step])
             row = values[order[step], begin:end]
             for place in range(row.size):
@@ -236,7 +239,7 @@ def warm_classes(values: Any, table: Any, made: Any) -> None:
         table: uint16 (65536,).
         made: uint16 (C, N), filled; as given where all are 0.
     """
-    totals, scales = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float64)
+    totals, scales = np.empty(BLOCK, np.int32), np.empty(BLOCK, np.float64)
     for begin in range(0, values.shape[1], BLOCK):
         end = min(begin + BLOCK, values.shape[1])
         totals[:] = 0
@@ -244,7 +247,8 @@ def warm_classes(values: Any, table: Any, made: Any) -> None:
             row, out = values[plane, begin:end], made[plane, begin:end]
             for place in range(row.size):
                 out[place] = table[row[place]]
-                totals[place] += out[place]
+            for place in range(row.size):
+                totals[place] += np.int32(out[place])
         for place in range(end - begin):
             scales[place] = 65535.0 / max(totals[place], 1)
         for plane in range(values.shape[0]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +27,8 @@ T = TypeVar("T")
 Truth = Callable[[str], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 """Key -> label and valid, as a source reads them; called from several threads."""
 AGAIN = "delete the folder and run maskwright predict"
+KEPT_BYTES = 64 << 20
+"""Packed labels in memory: thousands of large ones."""
 WORKERS = 4
 """Threads that read and count; reading, decoding and counting all let go of the interpreter."""
 
@@ -55,6 +59,38 @@ class Item:
     """bool (H, W): the label counts and the image has data."""
 
 
+class Labels:
+    """Labels that were read once, packed in memory: choosing goes through all items several times.
+
+    Args:
+        truth: reads a label; most often by decoding its image too, for the pixels without data.
+        most: bytes that are kept; what does not fit is read again.
+    """
+
+    def __init__(self, truth: Truth, most: int = KEPT_BYTES) -> None:
+        self._truth, self._left = truth, most
+        self._kept: dict[str, tuple[bytes, bytes | None, tuple[int, ...], tuple[int, ...]]] = {}
+
+    def __call__(self, key: str) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Return label and valid of an item, the same each time."""
+        kept = self._kept.get(key)
+        if kept is not None:
+            label, valid, shape, sides = kept
+            whole = np.frombuffer(zlib.decompress(label), np.uint8).reshape(shape)
+            if valid is None:
+                return whole, np.ones(sides, np.bool_)
+            bits = np.frombuffer(zlib.decompress(valid), np.uint8)
+            return whole, np.unpackbits(bits, count=math.prod(sides)).view(np.bool_).reshape(sides)
+        found, there = self._truth(key)
+        label = zlib.compress(np.ascontiguousarray(found, np.uint8).data, 1)
+        valid = None if there.all() else zlib.compress(np.packbits(there).data, 1)
+        size = len(label) + len(valid or b"")
+        if size <= self._left:  # threads may both see room for the last few labels: a bound, not a fence
+            self._left -= size
+            self._kept[key] = label, valid, found.shape, there.shape
+        return found, there
+
+
 class StoredItems:
     """Items that all members predicted and that have labels; read one at a time.
 
@@ -77,7 +113,7 @@ class StoredItems:
         self.members = tuple(stores)
         self.entries = tuple(sorted(entries, key=lambda entry: entry.key))
         self.split, self.task = split, task
-        self._stores, self._truth = dict(stores), truth
+        self._stores, self._truth = dict(stores), Labels(truth)
         self._shapes: dict[str, tuple[int, int, int]] = {}
         for name, store in stores.items():
             self._check_member(name, store)

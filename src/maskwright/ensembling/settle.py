@@ -54,25 +54,45 @@ def blended(item: Item, setting: Setting, task: Task) -> tuple[NDArray[np.int32]
     return units, scale * sum(setting.shares)
 
 
-def heated(values: NDArray[np.uint16], scale: int, setting: Setting, task: Task) -> tuple[NDArray[np.uint16], int]:
-    """Return the members' values (M, K, ...) at the setting's temperatures, and their scale."""
+def heated(
+    values: NDArray[np.uint16],
+    scale: int,
+    setting: Setting,
+    task: Task,
+    made: dict[tuple[int, int], NDArray[np.uint16]] | None = None,
+) -> tuple[NDArray[np.uint16], int]:
+    """Return the members' values (M, K, ...) at the setting's temperatures, and their scale.
+
+    Args:
+        values: stored probabilities of all members.
+        scale: 255 or 65535.
+        setting: its temperatures; a member without a share stays as it is.
+        task: what is predicted.
+        made: member and step -> values that were made before from the same ones; added to.
+    """
     if not any(setting.temperatures):
         return values, scale
-    made = values * np.uint16(UNIT // scale)
+    known = {} if made is None else made
+    result = np.empty_like(values)
     for place, step in enumerate(setting.temperatures):
-        if step and setting.shares[place]:
-            made[place] = warm(made[place], step, task.kind)
-    return made, UNIT
+        wanted = place, step if setting.shares[place] else 0
+        if wanted not in known:
+            units = values[place] if scale == UNIT else values[place] * np.uint16(UNIT // scale)
+            known[wanted] = warm(units, wanted[1], task.kind)
+        result[place] = known[wanted]
+    return result, UNIT
 
 
 def prepared(item: Item, settings: Iterable[Setting], task: Task) -> dict[Setting, tuple[Item, Setting]]:
     """Return for each setting the item at its temperatures and what else there is of it: none is computed twice."""
     warmed: dict[tuple[int, ...], Item] = {}
+    members: dict[tuple[int, int], NDArray[np.uint16]] = {}
     found = {}
     for setting in settings:
         steps = setting.temperatures
         if steps not in warmed:
-            values, scale = heated(item.values, item.scale, setting._replace(shares=(1,) * len(steps)), task)
+            everyone = setting._replace(shares=(1,) * len(steps))
+            values, scale = heated(item.values, item.scale, everyone, task, members)
             warmed[steps] = replace(item, values=values, scale=scale)
         found[setting] = warmed[steps], setting._replace(temperatures=())
     return found

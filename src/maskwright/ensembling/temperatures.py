@@ -88,10 +88,10 @@ def _with_edges(
 
     def work(item: Item) -> list[Table]:
         found = []
+        members: dict[tuple[int, int], NDArray[np.uint16]] = {}
         for steps, tally in tallies.items():
-            values, scale = heated(
-                item.values, item.scale, kinds[steps][0]._replace(shares=_any(kinds[steps])), oof.task
-            )
+            any_ = kinds[steps][0]._replace(shares=_any(kinds[steps]))
+            values, scale = heated(item.values, item.scale, any_, oof.task, members)
             found.append(tally.count(values, scale, item.label, item.valid))
         return found
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -36,6 +37,10 @@ LONGEST_HEADER = 1 << 20
 Quantised = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16."""
 Bits = Literal[8, 16]
+_Stored = tuple[Quantised, NDArray[np.bool_], int]
+"""Values, valid and the scale."""
+_Stamp = tuple[int, int, int, int]
+"""A file's inode, size and times."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,15 @@ class _Header:
 class Store:
     """A folder of stored probabilities, joined by key.
 
+    A file's check sum is looked at once for each Store, and again if the file has become another one.
+
     Args:
         folder: made when the first item is written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._checked: dict[str, _Stamp] = {}
 
     def path(self, key: str) -> Path:
         """Return the file of one item, there or not."""
@@ -180,7 +188,9 @@ class Store:
         Raises:
             InputError: absent or damaged.
         """
-        return _read_all(self.path(key), key)
+        found, stamp = _read_all(self.path(key), key, self._checked.get(key))
+        self._checked[key] = stamp
+        return found
 
     def valid(self, key: str) -> NDArray[np.bool_]:
         """Return bool (H, W): where the image had data.
@@ -281,23 +291,26 @@ def _read_header(path: Path, key: str) -> _Header:
         raise from_os_error(error, path) from error
 
 
-def _read_all(path: Path, key: str) -> tuple[Quantised, NDArray[np.bool_], int]:
+def _read_all(path: Path, key: str, checked: _Stamp | None = None) -> tuple[_Stored, _Stamp]:
+    """Read a file; its content is checked unless it is the very file that was checked before."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            about = os.fstat(stream.fileno())
+            data = stream.read()
     except FileNotFoundError:
         raise _absent(path, key) from None
     except OSError as error:
         raise from_os_error(error, path) from error
+    stamp = about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
     header = _parse(data, len(data), path, key)
-    body = memoryview(data)[header.offset :]
-    if zlib.crc32(body) != header.check:
+    if stamp != checked and zlib.crc32(memoryview(data)[header.offset :]) != header.check:
         raise _damaged(path, "its check sum does not match")
     _, height, width = header.shape
     stored = np.frombuffer(data, header.dtype, math.prod(header.shape), header.offset).reshape(header.shape)
     if not header.masked:
-        return stored, np.ones((height, width), bool), header.scale
+        return (stored, np.ones((height, width), bool), header.scale), stamp
     packed = np.frombuffer(data, np.uint8, -1, header.offset + header.probability_bytes).reshape(header.packed)
-    return stored, np.unpackbits(packed, axis=1, count=width).astype(bool), header.scale
+    return (stored, np.unpackbits(packed, axis=1, count=width).astype(bool), header.scale), stamp
 
 
 def _absent(path: Path, key: str) -> InputError:
