@@ -1,6 +1,6 @@
 """A process that imports everything once and forks trainings from itself, to kill them or to let them train together.
 
-Run as a script: `nursery.py kill|together|hard|keeping PICTURES OUT`; prints JSON.
+Run as a script: `nursery.py kill|together|hard|keeping|divided PICTURES OUT`; prints JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ import socket
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import discs
@@ -27,6 +28,11 @@ from maskwright.training.fit import fit_fold
 
 LAYER_NORM = Model(architecture="fpn", encoder="tu-convnext_atto", options={"decoder_dropout": 0.0})
 """Has no batch norm, whose statistics are each process's own."""
+
+
+TINY_WITH_HEADS = discs.TINY.model_copy(
+    update={"aux": Model(aux={"fcn": {"channels": 8}, "classify": {}, "deep": {"maps": 2}}).aux}
+)
 
 
 def child(job, folder, *, slow=False):
@@ -194,6 +200,43 @@ def keeping(pictures, out):
     return told
 
 
+DIVIDED = {
+    **KEEPING,
+    "model": TINY_WITH_HEADS,
+    "sharding": "fsdp",
+    "checkpointing": True,
+    "clip": 0.05,
+}
+"""Everything that has a state, auxiliary heads, and weights in pieces."""
+
+
+def divided(pictures, out):
+    """Train two processes that divide the weights: beside copies, stopped, killed and gone on with."""
+    told = {}
+    sgd = {"model": LAYER_NORM, "optimizer": Optimizer(name="sgd", lr=0.01), "clip": 0.05, "epochs": 1}
+    for name, sharding in {"pieces": "fsdp", "copies": "none"}.items():
+        job = discs.job_on(pictures, sharding=sharding, channels_last=False, **sgd)
+        job = replace(job, valid_keys=job.valid_keys[:1])  # so that the second process has nothing to validate
+        told[name] = [code_of(pid) for pid in ranks(job, out / name)]
+    told["alone"] = code_of(child(discs.job_on(pictures, sharding="fsdp", epochs=1), out / "alone"))
+    told["twin"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, **DIVIDED), out / "twin")]
+    folder = out / "stopped"
+    pair = ranks(discs.job_on(pictures, **DIVIDED), folder)
+    while not list(folder.glob("state/step-*")):
+        time.sleep(0.005)
+    os.kill(pair[1], signal.SIGTERM)
+    told["stopped"] = [code_of(pid) for pid in pair]
+    pair = ranks(discs.job_on(pictures, **DIVIDED), folder)
+    before = {path.name for path in folder.glob("state/step-*")}
+    while {path.name for path in folder.glob("state/step-*")} == before:
+        time.sleep(0.005)
+    for pid in pair:
+        os.kill(pid, signal.SIGKILL)
+    told["killed"] = [code_of(pid) for pid in pair]
+    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **DIVIDED), folder)]
+    return told
+
+
 def warm(pictures):
     """Do what costs seconds the first time, so that forked processes need not: imports, trials, compiling."""
     import accelerate  # noqa: F401
@@ -211,5 +254,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", DeprecationWarning)  # Python >= 3.12 warns of forking with threads
     warm(Path(sys.argv[2]))
-    action = {"kill": kill, "together": together, "hard": hard, "keeping": keeping}[sys.argv[1]]
+    action = {"kill": kill, "together": together, "hard": hard, "keeping": keeping, "divided": divided}[sys.argv[1]]
     sys.stdout.write(json.dumps(action(Path(sys.argv[2]), Path(sys.argv[3]))) + "\n")

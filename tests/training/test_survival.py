@@ -7,6 +7,9 @@ from pathlib import Path
 
 import discs
 import pytest
+import torch
+
+from maskwright.models.weights import read_weights
 
 NURSERY = Path(__file__).with_name("nursery.py")
 
@@ -99,3 +102,24 @@ def test_two_processes_with_everything_that_has_a_state_survive_a_stop_and_a_kil
     assert rates == pytest.approx([1e-3] * 4 + [5e-4] * 2)
     early = json.loads((tmp_path / "early" / "done.json").read_text())
     assert (early["step"], early["early"]["steps_planned"]) == (2, 5)
+
+
+@pytest.mark.slow
+def test_two_processes_that_divide_the_weights_train_as_with_copies_and_survive_a_stop_and_a_kill(tmp_path, pictures):
+    told, said = run_nursery("divided", pictures, tmp_path)
+    assert told["pieces"] == told["copies"] == told["twin"] == told["resumed"] == [0, 0], said
+    assert told["alone"] == 0
+    assert told["stopped"] in ([143, 143], [0, 0])
+    assert told["killed"] == [-9, -9]
+    for inside in (".", "candidates"):
+        assert discs.results(tmp_path / "stopped" / inside) == discs.results(tmp_path / "twin" / inside)
+
+    def log_of(kind, what):
+        return [json.loads(line)[what] for line in (tmp_path / kind / "log.jsonl").read_text().splitlines()]
+
+    assert log_of("pieces", "norm") == pytest.approx(log_of("copies", "norm"), rel=1e-4)
+    for name in ("last", "best"):
+        pieces, copies = (read_weights(tmp_path / kind / f"{name}.safetensors")[0] for kind in ("pieces", "copies"))
+        assert pieces.keys() == copies.keys()
+        for key, tensor in pieces.items():
+            torch.testing.assert_close(tensor, copies[key], rtol=1e-4, atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -59,10 +60,16 @@ def stages(module: nn.Module, used: set[nn.Module]) -> Iterator[nn.Module]:
             yield from stages(child, used)
 
 
-def called(model: SegModel, bands: int) -> set[nn.Module]:
-    """Return the modules that a forward pass calls: some networks walk through a sequence layer by layer."""
-    used: set[nn.Module] = set()
-    hooks = [part.register_forward_pre_hook(lambda part, _: used.add(part)) for part in model.encoder.modules()]
+def called(model: SegModel, bands: int, *, once: bool = False) -> set[nn.Module]:
+    """Return the modules that a forward pass calls: some networks walk through a sequence layer by layer.
+
+    Args:
+        model: on any device.
+        bands: C of its input.
+        once: leave out those that are called more than once.
+    """
+    used: Counter[nn.Module] = Counter()
+    hooks = [part.register_forward_pre_hook(lambda part, _: used.update([part])) for part in model.network.modules()]
     training, device = model.training, next(model.parameters()).device
     try:
         with torch.no_grad():
@@ -71,7 +78,7 @@ def called(model: SegModel, bands: int) -> set[nn.Module]:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    return used
+    return {part for part, times in used.items() if times == 1 or not once}
 
 
 def _recompute(stage: nn.Module) -> None:

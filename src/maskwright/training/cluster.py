@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from maskwright.training.pieces import is_piece
+
 ALONE: AbstractContextManager[None] = nullcontext()
 
 
@@ -45,7 +47,7 @@ class Cluster:
 
     def no_sync(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         """Keep gradients to this process while batches are accumulated; the last one shares them."""
-        if last or self.size == 1:
+        if last or self.size == 1 or not isinstance(model, nn.parallel.DistributedDataParallel):
             return ALONE
         held: AbstractContextManager[None] = self._accelerator.no_sync(model)
         return held
@@ -88,10 +90,11 @@ class Cluster:
         return int(told.item())
 
     def share(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors with the main process's."""
+        """Overwrite tensors with the main process's; pieces stay each process's own."""
         if self.size > 1:
             for tensor in tensors:
-                distributed.broadcast(tensor, 0)
+                if not is_piece(tensor):
+                    distributed.broadcast(tensor, 0)
 
     def wait(self) -> None:
         """Let all processes arrive here before any goes on."""

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from maskwright.training.pieces import fill, local
+
 
 class Ema:
     """The average of a model's floating-point weights and buffers; integer buffers follow the model.
@@ -22,8 +24,9 @@ class Ema:
         self.decay = decay
         live = model.state_dict(keep_vars=False)
         self._names = [name for name, tensor in live.items() if tensor.is_floating_point()]
-        self._live = [live[name] for name in self._names]
-        self._average = [tensor.clone() for tensor in self._live]
+        self._averages = {name: live[name].clone() for name in self._names}
+        self._live = [local(live[name]) for name in self._names]
+        self._average = [local(average) for average in self._averages.values()]
         self._others = {name: tensor for name, tensor in live.items() if not tensor.is_floating_point()}
 
     def decay_at(self, step: int) -> float:
@@ -37,13 +40,13 @@ class Ema:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return a whole state dict for the model: averages, and the model's own integers."""
-        return dict(zip(self._names, self._average, strict=True)) | self._others
+        return self._averages | self._others
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor], /) -> None:
         """Take averages from a state dict."""
-        for name, average in zip(self._names, self._average, strict=True):
-            average.copy_(state[name])
+        for name, average in self._averages.items():
+            fill(average, state[name])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

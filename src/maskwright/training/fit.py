@@ -28,6 +28,7 @@ from maskwright.training.loader import Samples, read_batches
 from maskwright.training.loop import StepRecord, train_step
 from maskwright.training.mining import Ledger
 from maskwright.training.parts import Validated
+from maskwright.training.pieces import gathered
 from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan
 from maskwright.training.precision import repeatable
 from maskwright.training.records import HeldOut, Records
@@ -194,8 +195,10 @@ class Training:
         self.pending.append(train_step(self.kit, batches, self.step))
         self.step += 1
         self.parts.after_step(self.step)
-        if self.step in self.minima and self.cluster.main:
-            self.keeper.save_snapshot(self._weights(), self.step)
+        if self.step in self.minima:
+            weights = self._whole(self._weights())
+            if self.cluster.main:
+                self.keeper.save_snapshot(weights, self.step)
         self.epoch_open = self.step % self.plan.steps_per_epoch == 0
         due = self.save_every is not None and self.step % self.save_every == 0
         asked = self.cluster.agree(self.stop.signal_number or 0)
@@ -268,8 +271,10 @@ class Training:
             self._interrupted(self.cluster.agree(self.stop.signal_number or 0))
         value = score(verdict.counts, self.job.metric)
         told = Validated(self.step, verdict.counts, verdict.loss, value)
-        if self.keeper.judge(told) and self.cluster.main:
-            self.keeper.save_best(self._weights(), self.step)
+        if self.keeper.judge(told):
+            weights = self._whole(self._weights())
+            if self.cluster.main:
+                self.keeper.save_best(weights, self.step)
         self.parts.after_validation(told)
         classes = per_class(verdict.counts, self.job.metric).tolist()
         return verdict.loss, value, [None if math.isnan(one) else one for one in classes]
@@ -287,6 +292,9 @@ class Training:
             return
         self.saved = self.step
         self.parts.gather(self.cluster)
+        if self.records is None and self.kit.shards is None:
+            return
+        tensors = self._whole(self.parts.pack())
         if self.records is None:
             return
         facts = {
@@ -297,7 +305,7 @@ class Training:
         }
         sizes = self.records.sync()
         told = {**facts, "sizes": sizes, "threads": torch.get_num_threads()}
-        self.checkpoints.save(self.step, self.parts.pack(), told)
+        self.checkpoints.save(self.step, tensors, told)
         self.keeper.publish()
         self._tell(sizes)
 
@@ -324,6 +332,10 @@ class Training:
     def _weights(self) -> Mapping[str, Tensor]:
         return self.model.state_dict() if self.kit.ema is None else self.kit.ema.state_dict()
 
+    def _whole(self, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return tensors that can be written; called by all processes."""
+        return tensors if self.kit.shards is None else gathered(tensors, keep=self.cluster.main)
+
     def _finish(self) -> None:
         """Average what is to be averaged, and write the final files."""
         told: dict[str, Any] = {}
@@ -334,23 +346,24 @@ class Training:
             epochs = f"epoch {self.step // self.plan.steps_per_epoch} of {self.plan.epochs}"
             self.reporter.say(f"{where}: finished early after {epochs}, as {why}")
         if self.swa is not None:
+            weights = self._whole(self._weights())
             if self.cluster.main:
-                self.keeper.save_raw(self._weights(), self.step)
+                self.keeper.save_raw(weights, self.step)
             told["swa"] = self._average(self.swa)
         self._let_go(finished=True)
+        weights = self._whole(self._weights() if self.swa is None else self.model.state_dict())
         if self.cluster.main:
-            weights = self._weights() if self.swa is None else self.model.state_dict()
             self.keeper.finish(weights, self.step, told)
 
     def _average(self, swa: Swa) -> dict[str, Any]:
         """Put the mean of the last epochs' weights into the model, and say how good it is."""
         swa.put_in()
         tickets = statistics_tickets(self.plan)
-        workers, train = self.job.member.train.workers, self.job.member.train
+        workers = self.job.member.train.workers
         with closing(read_batches(self.samples(), tickets, workers, pin=self.cluster.device.type == "cuda")) as read:
             batches = self._unless_asked(read)
             seen = renew_norms(
-                self.model, batches, self.cluster.device, self.kit.autocast, channels_last=train.channels_last
+                self.model, batches, self.cluster.device, self.kit.autocast, channels_last=self.kit.train.channels_last
             )
         told: dict[str, Any] = {"taken": swa.taken, "statistics_from_samples": seen}
         if self.exam is not None:

@@ -19,6 +19,7 @@ from maskwright.training.optim import set_rate
 from maskwright.training.plan import step_seed
 from maskwright.training.precision import Scaler
 from maskwright.training.schedule import Multiplier
+from maskwright.training.sharding import Shards
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Kit:
     """Parameters of the loss, which DDP does not know: each process has their whole gradient."""
     scaler: Scaler | None = None
     """Keeps small gradients above what float16 can hold; None: nothing is scaled."""
+    shards: Shards | None = None
+    """The model in pieces, where it is divided over the processes."""
     errors: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """From logits, label and valid to the error of each sample, where items are drawn by their errors."""
 
@@ -94,12 +97,14 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
         if kit.errors is not None:
             watched.append((batch["index"], kit.errors(main_logits(output), batch["label"], batch["valid"])))
     kit.cluster.level(kit.shared)
+    if kit.shards is not None:
+        kit.shards.hand_over(scaled=kit.scaler is not None)
     if kit.scaler is None:
-        norm = clip(kit.parameters, kit.train.clip)
+        norm = clip(kit.parameters, kit.train.clip, kit.shards)
         kit.optimizer.step()
     else:
         kit.scaler.unscale(kit.optimizer)
-        norm = clip(kit.parameters, kit.train.clip)
+        norm = clip(kit.parameters, kit.train.clip, kit.shards)
         kit.scaler.step(kit.optimizer)
     if kit.ema is not None:
         kit.ema.update(step)
@@ -108,15 +113,20 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
 
 
 @torch.no_grad()
-def clip(parameters: Sequence[nn.Parameter], limit: float | None) -> Tensor:
+def clip(parameters: Sequence[nn.Parameter], limit: float | None, shards: Shards | None = None) -> Tensor:
     """Return the norm of all gradients together; scale them down to `limit` if it is larger.
 
     Args:
         parameters: those without a gradient are passed over.
         limit: largest norm; None: only measure.
+        shards: where the gradients are pieces of larger ones.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    norm: Tensor = (
+        torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if shards is None
+        else shards.norm(parameters)
+    )
     # on the CPU looking costs nothing and saves a pass over all gradients; on a GPU it would wait for the step
     if limit is not None and (norm.device.type != "cpu" or not norm <= limit):
         torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp_max(1.0))

@@ -61,7 +61,9 @@ def measure_step(spec: StepSpec) -> float:
     """
     if spec.threads is not None:
         torch.set_num_threads(spec.threads)
-    train = spec.member.train.model_copy(update={"batch_size": spec.batch, "accumulate": 1, "crop": spec.shape})
+    # a plan of more steps than are timed, or the schedule would be asked what comes after its end
+    own = {"batch_size": spec.batch, "accumulate": 1, "crop": spec.shape, "steps_per_epoch": 10**6}
+    train = spec.member.train.model_copy(update=own)
     # the first weights do not matter, and a hub is not asked for them
     model = spec.member.model.model_copy(update={"weights": None})
     planes = spec.task.planes

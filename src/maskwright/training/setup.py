@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from maskwright.core.errors import InputError
+from maskwright.core.recipe.members import Train
 from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
 from maskwright.data.sampling import Lots
 from maskwright.models.adapt import SegModel, freeze_unused, needs_two
@@ -25,6 +26,7 @@ from maskwright.training.parts import OptimizerPart, Part, Parts, Stateful
 from maskwright.training.plan import Plan, Ticket
 from maskwright.training.precision import Scaler, compile_model, half_of
 from maskwright.training.schedule import Multiplier, Tail, build_schedule
+from maskwright.training.sharding import PiecedOptimizer, Shards
 from maskwright.training.swa import MOST, Swa
 from maskwright.training.validate import Exam
 from maskwright.training.watch import Stopper
@@ -41,7 +43,7 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
     model = build_model(job.member.model, bands, job.task.planes, job.recipe_dir)
     if job.first is not None:
         load_into(model, job.first, bands)
-    layout = torch.channels_last if train.channels_last else torch.contiguous_format
+    layout = torch.channels_last if settings_of(job, cluster).channels_last else torch.contiguous_format
     model = model.to(cluster.device).to(memory_format=layout)
     freeze_unused(model, bands)
     if train.batch_size == cluster.size and needs_two(model, bands, train.crop_shape):
@@ -53,6 +55,17 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
     if train.checkpointing:
         recompute_encoder(model, bands)
     return model.train()
+
+
+def is_divided(job: FoldJob, cluster: Cluster) -> bool:
+    """Say whether weights are divided over the processes; one process has all of them."""
+    return job.member.train.sharding == "fsdp" and cluster.size > 1
+
+
+def settings_of(job: FoldJob, cluster: Cluster) -> Train:
+    """Return the train block as it can be followed: torch divides weights in their plain layout alone."""
+    train = job.member.train
+    return train.model_copy(update={"channels_last": False}) if is_divided(job, cluster) else train
 
 
 def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, errors: bool) -> Kit:
@@ -80,9 +93,10 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         compile_model(model, cluster.device)
     # the optimiser stays bare: accelerate's wrapper serves loss scaling, which is ours (Scaler), and takes its
     # time in every step
-    prepared = cluster.prepare(model)
+    divided = is_divided(job, cluster)
+    shards = Shards(model, job.preprocess.channels, optimizer, cluster.device) if divided else None
     return Kit(
-        model=prepared,
+        model=model if divided else cluster.prepare(model),
         optimizer=optimizer,
         parameters=tuple(parameter for group in optimizer.param_groups for parameter in group["params"]),
         loss=loss,
@@ -90,10 +104,11 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         # only now: accelerate gives weights and buffers new memory, and an average must follow what is trained
         ema=Ema(model, member.train.ema) if member.train.ema is not None else None,
         cluster=cluster,
-        train=member.train,
+        train=settings_of(job, cluster),
         half=half_of(member.train, cluster.device),
         scaler=Scaler(cluster.device) if member.train.precision == "fp16" else None,
         seed=job.seed,
+        shards=shards,
         errors=partial(item_errors, task=job.task) if errors else None,
         shared=tuple(own.values()),
     )
@@ -110,8 +125,12 @@ def build_rate(job: FoldJob, plan: Plan) -> Multiplier:
 
 def build_parts(job: FoldJob, model: SegModel, kit: Kit, ledger: Ledger | None) -> Parts:
     """Return everything that has state, under the names that crash-safe states use."""
-    parameters = dict(model.named_parameters())
-    parameters |= {f"loss.{name}": parameter for name, parameter in kit.loss.named_parameters().items()}
+    own = {f"loss.{name}": parameter for name, parameter in kit.loss.named_parameters().items()}
+    moved = (
+        OptimizerPart(kit.optimizer, {**dict(model.named_parameters()), **own})
+        if kit.shards is None
+        else PiecedOptimizer(kit.optimizer, kit.shards, own)
+    )
     planned = kit.multiplier.planned if isinstance(kit.multiplier, Tail) else kit.multiplier
     train = job.member.train
     maybe: dict[str, Stateful | None] = {
@@ -122,7 +141,7 @@ def build_parts(job: FoldJob, model: SegModel, kit: Kit, ledger: Ledger | None) 
         "early_stop": None if train.early_stop is None else Stopper(train.early_stop),
         "swa": None if train.swa is None else Swa(model, int(train.swa.start * train.epochs)),
     }
-    parts = Parts({"model": model, "optimizer": OptimizerPart(kit.optimizer, parameters), "loss": kit.loss})
+    parts = Parts({"model": kit.shards or model, "optimizer": moved, "loss": kit.loss})
     parts.named |= {name: part for name, part in maybe.items() if part is not None}
     return parts
 
@@ -133,7 +152,12 @@ def build_exam(job: FoldJob, kit: Kit) -> Exam | None:
     if not job.valid_keys:
         return None
     windows, size = build_windows(job)
-    return Exam(windows, job.task, size, train.workers, kit.half, train.channels_last, kit.loss.alone())
+    idle = None
+    if kit.shards is not None:
+        least = kit.shards.model.minimum
+        idle = torch.zeros(1, job.preprocess.channels, least, least, device=kit.cluster.device)
+    loss = kit.loss.alone()
+    return Exam(windows, job.task, size, train.workers, kit.half, kit.train.channels_last, loss, idle)
 
 
 def build_windows(job: FoldJob) -> tuple[ValidSet, int]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskwright.data.dataset import Batch
 from maskwright.training.loop import place
 from maskwright.training.parts import Part
+from maskwright.training.pieces import fill, local
 from maskwright.training.watch import number
 
 MOST = 64
@@ -41,13 +42,13 @@ class Swa(Part):
             return
         self.taken += 1
         for name, mean in self._mean.items():
-            mean.lerp_(self._live[name], 1 / self.taken)
+            local(mean).lerp_(local(self._live[name]), 1 / self.taken)
 
     @torch.no_grad()
     def put_in(self) -> None:
         """Overwrite the model with the mean."""
         for name, tensor in self._live.items():
-            tensor.copy_(self._mean[name])
+            local(tensor).copy_(local(self._mean[name]))
 
     def state_dict(self) -> Mapping[str, Tensor]:
         """Return the mean and how many are in it."""
@@ -58,7 +59,7 @@ class Swa(Part):
         """Go on from a state."""
         self.taken = int(state["taken"])
         for name, mean in self._mean.items():
-            mean.copy_(state[f"mean.{name}"])
+            fill(mean, state[f"mean.{name}"])
 
 
 def norms_of(model: nn.Module) -> list[nn.Module]:

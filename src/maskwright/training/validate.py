@@ -31,6 +31,9 @@ class Exam:
     channels_last: bool
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     """Of one process: it must not wait for others."""
+    idle: Tensor | None = None
+    """What a process that has no batch left passes through the model while others have one, where a forward pass needs
+    all processes; None: it needs none."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,9 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
                     counts, loss = _examine(model, exam, batch)
                     total = total + counts
                     losses[cluster.rank + turn * cluster.size] = loss * len(batch["index"])
+                elif exam.idle is not None:
+                    with torch.no_grad():
+                        model(exam.idle)
     finally:
         model.train(training)
     stacked = torch.from_numpy(np.stack([total.tp, total.fp, total.fn, total.tn]))

@@ -146,7 +146,7 @@ class Schedule(Block):
     """Epochs in which each cycle of restarts but the first rises linearly to its peak."""
 
 
-SPEED = ("workers", "save_every", "compile", "checkpointing")
+SPEED = ("workers", "save_every", "compile", "checkpointing", "sharding")
 """Keys of train that decide how fast and in how much memory, and not what comes out (but for its last digits)."""
 
 
@@ -171,6 +171,10 @@ class Train(Block):
     checkpointing: bool = False
     """Whether the encoder's activations are computed again in the backward pass instead of kept: less memory, more
     time, the same result."""
+    sharding: Literal["none", "fsdp"] = "none"
+    """fsdp: several processes divide weights, gradients and the optimiser's averages between them and gather them stage
+    by stage, for networks that do not fit (with the plain layout, whatever channels_last says); none: each has a copy.
+    One process alone has nothing to divide."""
     channels_last: bool = True
     """Layout of images in memory; faster for convolutions nearly everywhere."""
     clip: float | None = Field(default=1.0, gt=0)
@@ -197,6 +201,8 @@ class Train(Block):
     def _not_both(self) -> Train:
         if self.compile and self.checkpointing:
             raise ValueError("compile and checkpointing do not go together; choose one")
+        if self.compile and self.sharding != "none":
+            raise ValueError("compile and sharding do not go together; choose one")
         return self
 
     @property
