@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import signal
 
 import pytest
 
@@ -97,8 +99,47 @@ def full(_spec):
     raise MemoryLimitError("no room")
 
 
+def killed(_spec):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminated(_spec):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def interrupted(_spec):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def without_server(_spec):
+    os.kill(os.getppid(), signal.SIGTERM)
+    os._exit(0)
+
+
 def odd(_spec):
     raise InputError("needs two samples")
+
+
+def test_a_measurement_that_a_signal_ended_is_a_stop_although_ours_has_not_come_yet(opened, monkeypatch):
+    monkeypatch.setattr(verb, "PATIENCE_S", 0.0)
+
+    def ended(function, spec):
+        raise Interrupted(15, "a measurement was ended by a signal; nothing was written")
+
+    with pytest.raises(Interrupted) as caught:
+        probe(opened(), run=ended)
+    assert caught.value.exit_code == 143
+
+
+@pytest.mark.slow
+def test_a_measurement_that_is_ended_from_outside_is_told_as_what_it_is():
+    assert run_trial(killed, None) == Trial(why="ended by the system, most likely for its memory", full=True)
+    for function, code in {interrupted: 130, terminated: 143, without_server: 143}.items():
+        with pytest.raises(Interrupted) as caught:
+            run_trial(function, None)
+        assert caught.value.exit_code == code
+        assert str(caught.value).startswith("a measurement was ended by a signal; nothing was written")
+    assert run_trial(fast, None).seconds == 0.25  # a new server is there
 
 
 @pytest.mark.slow

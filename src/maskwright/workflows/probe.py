@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from maskwright.core.errors import Interrupted
 from maskwright.core.grid import Shape
 from maskwright.core.recipe.members import Member
 from maskwright.workflows.session import Session
@@ -20,6 +21,8 @@ ALIKE = 0.97
 """Batches whose speed reaches this share of the fastest count as as fast; the largest of them is proposed."""
 SLOWER = 0.8
 """Two batches in a row below this share of the fastest end a series: larger ones are slower still."""
+PATIENCE_S = 1.0
+"""For how long our own signal is waited for when one ended a measurement."""
 Run = Callable[[Callable[[Any], float], Any], Trial]
 
 
@@ -108,7 +111,10 @@ def _probe_member(session: Session, name: str, until: float, crops: Sequence[int
         session.stop.check("nothing was written")
         try:
             return run(function, spec)
-        except RuntimeError:  # a signal to the whole group ends the measurement first
+        except (Interrupted, RuntimeError) as error:  # a signal to the whole group may end the measurement first
+            until = time.monotonic() + (PATIENCE_S if isinstance(error, Interrupted) else 0)
+            while not session.stop.requested and time.monotonic() < until:
+                time.sleep(0.01)
             session.stop.check("nothing was written")
             raise
 

@@ -11,10 +11,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from maskwright.core.errors import InputError, MemoryLimitError, one_line
+from maskwright.core.errors import InputError, Interrupted, MemoryLimitError, one_line
 
 PRELOADED = ["maskwright.training.probe", "maskwright.inference.probe", "segmentation_models_pytorch"]
 """What a server process imports once; measurements are forked from it, as it never touched a GPU or a thread pool."""
+
+
+SERVER_GONE = 255
+"""What multiprocessing calls the exit code of a process whose server ended before it; the server has no reason to but
+a signal."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +45,27 @@ def run_trial(function: Callable[[Any], float], spec: Any) -> Trial:
     Args:
         function: of a module; returns seconds.
         spec: its argument, picklable.
+
+    Raises:
+        Interrupted: a signal ended the measurement, as one to the whole process group does.
+        RuntimeError: it ended without a word.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, function, spec), daemon=True)
-    process.start()
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:  # the server is gone, and only a signal ends it
+        ours.close()
+        theirs.close()
+        raise _stopped(signal.SIGTERM) from error
     theirs.close()
     try:
         told = ours.recv()
-    except EOFError:
+    except (EOFError, ConnectionError):
         process.join()
-        if process.exitcode != -signal.SIGKILL:
-            raise RuntimeError(f"a measurement ended with exit code {process.exitcode}") from None
-        told = Trial(why="ended by the system, most likely for its memory", full=True)
+        told = _without_words(process.exitcode)
     finally:
         ours.close()
         if process.is_alive():
@@ -64,10 +76,26 @@ def run_trial(function: Callable[[Any], float], spec: Any) -> Trial:
     return told
 
 
+def _without_words(code: int | None) -> Trial:
+    """Say what an exit code means where a measurement sent nothing."""
+    if code == -signal.SIGKILL:
+        return Trial(why="ended by the system, most likely for its memory", full=True)
+    if code == SERVER_GONE:
+        raise _stopped(signal.SIGTERM)
+    if code in (-signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP):
+        raise _stopped(-code)
+    raise RuntimeError(f"a measurement ended with exit code {code}")
+
+
+def _stopped(number: int) -> Interrupted:
+    return Interrupted(number, "a measurement was ended by a signal; nothing was written")
+
+
 def _child(pipe: Connection, function: Callable[[Any], float], spec: Any) -> None:
     """Measure, and send what came of it."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C goes to the parent too, which has the words for it
     free = memory_free()
     try:
         seconds = function(spec)
