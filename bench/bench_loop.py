@@ -14,6 +14,7 @@ from bench.common import Row, contest, row
 from maskwright.core.labels import Task
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.members import Member, Model, Schedule, Train
+from maskwright.core.recipe.trackers import TensorboardTracker
 from maskwright.core.stop import Stop
 from maskwright.data.dataset import Preprocess, Sample
 from maskwright.models.adapt import SegModel
@@ -22,9 +23,16 @@ from maskwright.training.cluster import Cluster
 from maskwright.training.fit import FoldJob, Training
 from maskwright.training.loader import read_batches
 from maskwright.training.plan import Deal
+from maskwright.training.trackers import table
+from maskwright.training.trackers.follow import Tracking
 
 ITEMS = 64
-NOTE = "floor: bare torch loop with loader; ours: clip, schedule, EMA, log, seeds, stop flag"
+EPOCH = 500
+"""Steps after which a row, a state and news for the tracker are due."""
+NOTE = (
+    "floor: bare torch loop with loader; ours: clip, schedule, EMA, JSONL, stop flag, seeds; "
+    f"each {EPOCH} steps a CSV row, a state, TensorBoard told by its thread"
+)
 
 
 class Net(torch.nn.Module):
@@ -71,6 +79,12 @@ class Bench(Training):
     def samples(self) -> Memory:
         return self.memory
 
+    def close(self) -> None:
+        """Let the tracker and the records end."""
+        self._let_go(finished=True)
+        assert self.records is not None
+        self.records.close()
+
 
 class Nothing:
     """A source that nobody reads."""
@@ -78,9 +92,9 @@ class Nothing:
     keys = tuple(f"item_{number:03d}" for number in range(ITEMS))
 
 
-def ours(make: Callable[[], SegModel], memory: Memory, steps: int, folder: Path) -> Callable[[], None]:
-    """Return a callable that takes some steps: clip, schedule, average, log, stop flag, seeds, checks."""
-    train = Train(epochs=1, steps_per_epoch=20_000, batch_size=4, clip=1.0, ema=0.999, precision="fp32", crop=16)
+def with_everything(make: Callable[[], SegModel], memory: Memory, folder: Path) -> Bench:
+    """Return a training with clipping, schedule, average, records, a tracker, states, stop flag, seeds, checks."""
+    train = Train(epochs=1000, steps_per_epoch=EPOCH, batch_size=4, clip=1.0, ema=0.999, precision="fp32", crop=16)
     job = FoldJob(
         member=Member(model=Model(), train=train, schedule=Schedule(warmup=100), loss={"cross_entropy": 1.0}),
         task=Task(kind="multiclass", classes=("a", "b", "c")),
@@ -91,8 +105,14 @@ def ours(make: Callable[[], SegModel], memory: Memory, steps: int, folder: Path)
         max_pixels=1,
         seed=0,
         metric="iou",
+        facts={"member": "bench", "fold": 0},
+        tracking=Tracking((TensorboardTracker(),), folder, "bench", {}, table.make),
     )
-    training = Bench(make, memory, job, folder)
+    return Bench(make, memory, job, folder / "members" / "bench" / "fold-0")
+
+
+def ours(training: Bench, steps: int) -> Callable[[], None]:
+    """Return a callable that takes some steps."""
     batches = read_batches(training.samples(), Deal(training.plan, 0, 0, 1), 0, pin=False)
 
     def run() -> None:
@@ -140,11 +160,12 @@ def rows() -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             for name, side, steps, make, target in cases:
                 memory = Memory(side)
-                contestants = {
-                    "ours": ours(make, memory, steps, Path(folder) / name),
-                    "floor": bare(make, memory, steps),
-                }
-                times = contest(contestants, rounds=15)
+                training = with_everything(make, memory, Path(folder) / name)
+                contestants = {"ours": ours(training, steps), "floor": bare(make, memory, steps)}
+                try:
+                    times = contest(contestants, rounds=15)
+                finally:
+                    training.close()
                 made.append(
                     row(name, {who: seconds / steps for who, seconds in times.items()}, target=target, note=NOTE)
                 )
