@@ -150,6 +150,23 @@ def test_killed_and_gone_on_gives_the_same_bytes(tmp_path, moment):
         assert (tmp_path / "bands" / name).read_bytes() == (tmp_path / "twin" / name).read_bytes()
 
 
+@pytest.mark.parametrize("harm", ["lost", "cut", "other settings"])
+def test_bands_that_are_not_as_they_were_are_made_anew(tmp_path, harm):
+    path = helpers.write_scene(tmp_path / "s.tif", picture(130, 40))
+    expected = helpers.predict(path, tmp_path / "bands", helpers.scenery(helpers.Plain()))
+    stored, journal = tmp_path / "bands" / "classes.bytes", tmp_path / "bands" / "journal.jsonl"
+    if harm == "lost":
+        stored.unlink()
+    elif harm == "cut":
+        stored.write_bytes(stored.read_bytes()[:-1])
+    else:
+        journal.write_bytes(journal.read_bytes().replace(b'"a":1', b'"a":2'))
+    model = helpers.Plain()
+    found = helpers.predict(path, tmp_path / "bands", helpers.scenery(model))
+    assert model.seen == 12
+    assert all(np.array_equal(found[layer], expected[layer]) for layer in expected)
+
+
 def test_a_damaged_tile_is_named_by_its_place(tmp_path):
     path = helpers.write_scene(tmp_path / "s.tif", picture(64, 64))
     whole = bytearray(path.read_bytes())

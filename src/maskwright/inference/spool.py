@@ -134,7 +134,7 @@ class Spool:
         lines = path.read_bytes().split(b"\n")[:-1]  # what follows the last line end was cut off
         if not lines:
             return 0, 0
-        if lines[0] != self._head.encode():
+        if lines[0] != self._head.encode() or not all(self._whole(layer) for layer in self._layers):
             self.renewed = len(lines) > 1
             return 0, 0
         bands, end = 0, len(lines[0]) + 1
@@ -143,6 +143,11 @@ class Spool:
                 break
             bands, end = bands + 1, end + len(line) + 1
         return bands, end
+
+    def _whole(self, layer: str) -> bool:
+        """Say whether the file of a layer is there: a hole in its place would read as no data."""
+        path, (height, width) = self.folder / f"{layer}.bytes", self._lattice.shape
+        return path.is_file() and path.stat().st_size == self._layers[layer] * height * width
 
     def _note(self, line: str) -> None:
         os.lseek(self._journal, 0, os.SEEK_END)
