@@ -30,7 +30,7 @@ from maskwright.output.geotiff import Layer, write_geotiff
 from maskwright.workflows.scene_members import Blend
 
 SIDE = 1280
-"""Pixels; PERFORMANCE.md means 8192, which takes an hour here. The share of what is not the model is the same."""
+"""Pixels; PERFORMANCE.md means 8192, which takes an hour here. Of few windows, work done once is a larger share."""
 SIZE, OVERLAP = 512, 0.25
 TASK = Task(kind="binary", classes=("roof",))
 WAY = Preprocess(bands=(0, 1, 2), divide=255.0, mean=IMAGENET[0], std=IMAGENET[1])
