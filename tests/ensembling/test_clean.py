@@ -92,19 +92,21 @@ def test_words_name_what_is_done():
     assert Cleaning(least=(0, 16), holes=(64, 0)).in_words(("a", "b")) == "b pieces < 16 px, a holes <= 64 px"
 
 
+@pytest.mark.parametrize("straight", [-1, 0])
 @pytest.mark.parametrize("classes", [2, 3, 7])
 @pytest.mark.parametrize("shape", [(40, 37), (1, 9), (9, 1), (1, 1)])
-def test_pieces_of_all_classes_are_numbered_as_scipy_does(classes, shape):
+def test_pieces_of_all_classes_are_numbered_as_scipy_does(classes, shape, straight):
     rng = np.random.default_rng(classes)
     for grain in (0.0, 1.0):
         values = ndimage.gaussian_filter(rng.normal(size=(classes, *shape)), (0, grain, grain))
         label = values.argmax(0).astype(np.uint8)
         numbers = np.empty(shape, np.int32)
-        areas = clean_kernels.number_classes(label, numbers)
+        areas, kinds = clean_kernels.number_classes(label, numbers, straight)
         assert (areas == np.bincount(numbers.ravel())).all()
+        assert (kinds[numbers] == label).all()
         found = 0
         for kind in range(classes):
-            pieces, number = ndimage.label(label == kind, structure=np.ones((3, 3)))
+            pieces, number = ndimage.label(label == kind, structure=None if kind == straight else np.ones((3, 3)))
             found += number
             pairs = np.unique(np.stack([pieces[label == kind], numbers[label == kind]]), axis=1)
             assert pairs.shape[1] == number

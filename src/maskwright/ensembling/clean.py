@@ -17,6 +17,7 @@ AREAS = (0, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 """Pieces smaller than one of these, in pixels, may be taken away."""
 HOLES = (0, 16, 64, 256, 1024, 4096)
 """Holes up to one of these, in pixels, may be filled."""
+ENDLESS = int(np.iinfo(np.int64).max)
 Label = NDArray[np.uint8]
 Table = NDArray[np.int32]
 """Counts tp, fp, fn, tn of one item for every size. Planes: (K, HOLES, AREAS, 4). Multiclass: what taking away the
@@ -59,9 +60,8 @@ def clean(label: Label, cleaning: Cleaning, task: Task, probability: NDArray[Any
     if cleaning.nothing:
         return label
     if task.kind == "multiclass":
-        numbers, areas = _classes(label)
-        least = np.array(cleaning.least or (0,) * task.planes)
-        small = (areas < least[_class_of(numbers, areas, label)])[numbers]
+        numbers, areas, kinds = _pieces(label)
+        small = (areas < np.array(cleaning.least or (0,) * task.planes)[kinds])[numbers]
         return np.where(small, _second(probability, label), label) if small.any() else label
     planes = label if task.kind == "multilabel" else label[None]
     sizes = zip(cleaning.least or (0,) * len(planes), cleaning.holes or (0,) * len(planes), strict=True)
@@ -157,54 +157,37 @@ def counts_of(table: NDArray[Any], base: NDArray[np.int64], cleaning: Cleaning, 
     return np.stack(chosen, axis=1).astype(np.int64)
 
 
-def _pieces(mask: NDArray[Any], connectivity: int = 8) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Number the connected pieces of a mask from 1; return numbers (H, W) and pixels of each, [0] the rest's."""
-    import cv2
+def _pieces(label: Label, straight: int = -1) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
+    """Number the connected pieces of all classes from 0; return numbers (H, W), and pixels and class of each.
 
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=connectivity)
-    return numbers, stats[:, cv2.CC_STAT_AREA]
-
-
-def _filled(mask: Label, most: int) -> Label:
-    """Fill holes of at most so many pixels; what touches the image's edge is no hole."""
-    if not most:
-        return mask
-    holes, sizes = _holes(mask)
-    return np.asarray(mask | (sizes <= most)[holes], np.uint8)
-
-
-def _holes(mask: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number the holes of a mask; return numbers (H, W) and pixels of each, endless for what is none."""
-    holes, areas = _pieces(mask == 0, connectivity=4)
-    sizes = areas.astype(np.int64)
-    sizes[0] = np.iinfo(np.int64).max
-    sizes[np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))] = np.iinfo(np.int64).max
-    return holes, sizes
-
-
-def _clean_plane(mask: Label, least: int, hole: int) -> Label:
-    mask = _filled(mask, hole)
-    if not least:
-        return mask
-    pieces, areas = _pieces(mask)
-    kept = areas >= least
-    kept[0] = False
-    return kept[pieces].astype(np.uint8)
-
-
-def _classes(label: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Number the connected pieces of all classes from 0; return numbers (H, W) and pixels of each."""
+    Args:
+        label: uint8 (H, W).
+        straight: the class whose pieces are 4-connected; the others are 8-connected.
+    """
     from maskwright.ensembling import clean_kernels as kernels
 
     numbers = np.empty(label.shape, np.int32)
-    return numbers, kernels.number_classes(np.ascontiguousarray(label), numbers)
+    areas, kinds = kernels.number_classes(np.ascontiguousarray(label), numbers, straight)
+    return numbers, areas, kinds
 
 
-def _class_of(numbers: NDArray[np.int32], areas: NDArray[np.int64], label: Label) -> Label:
-    """Return the class of each piece."""
-    found = np.empty(areas.size, np.uint8)
-    found[numbers] = label
-    return found
+def _holes(numbers: NDArray[np.int32], areas: NDArray[np.int64], kinds: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the pixels of each piece of class 0 that is a hole; endless for others: those that touch the edge too."""
+    sizes = np.where(kinds == 0, areas, ENDLESS)
+    for edge in (numbers[0], numbers[-1], numbers[:, 0], numbers[:, -1]):
+        sizes[edge] = ENDLESS
+    return sizes
+
+
+def _clean_plane(mask: Label, least: int, hole: int) -> Label:
+    """Fill holes of at most so many pixels, and take away what is then smaller than some."""
+    if hole:
+        numbers, *about = _pieces(mask, 0)
+        mask = np.asarray(mask | (_holes(numbers, *about) <= hole)[numbers], np.uint8)
+    if not least:
+        return mask
+    numbers, areas, kinds = _pieces(mask, 0)
+    return ((kinds > 0) & (areas >= least))[numbers].astype(np.uint8)
 
 
 def _second(probability: NDArray[Any], label: Label) -> Label:
@@ -242,20 +225,21 @@ def _plane_table(mask: Label, truth: Label, valid: NDArray[np.bool_]) -> Table:
 
 def _nodes(mask: Label) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Number pieces, and then holes that may be filled; return numbers, and pixels of each hole (0 for pieces)."""
-    pieces, areas = _pieces(mask)
-    holes, sizes = _holes(mask)
+    numbers, areas, kinds = _pieces(mask, 0)
+    sizes = _holes(numbers, areas, kinds)
     inside = sizes <= HOLES[-1]
-    names = np.where(inside, len(areas) - 1 + inside.cumsum(), 0).astype(np.int32)
-    first = np.zeros(len(areas), np.int64)
-    first[0] = np.iinfo(np.int64).max
-    return np.where(mask > 0, pieces, names[holes]), np.concatenate([first, sizes[inside]])
+    pieces = int((kinds > 0).sum())
+    names = np.where(kinds > 0, (kinds > 0).cumsum(), np.where(inside, pieces + inside.cumsum(), 0)).astype(np.int32)
+    first = np.zeros(1 + pieces, np.int64)
+    first[0] = ENDLESS
+    return names[numbers], np.concatenate([first, sizes[inside]])
 
 
 def _changes(label: Label, probability: NDArray[Any], truth: Label, valid: NDArray[np.bool_], classes: int) -> Table:
     from maskwright.ensembling import clean_kernels as kernels
 
     table = np.zeros((classes, len(AREAS), 4, classes), np.int64)
-    numbers, areas = _classes(label)
+    numbers, areas, _ = _pieces(label)
     steps = np.searchsorted(AREAS, areas, side="right")  # the first size that takes it away
     flat = [np.ascontiguousarray(part).reshape(-1).view(np.uint8) for part in (label, truth, valid)]
     second = _second(probability, label).reshape(-1)

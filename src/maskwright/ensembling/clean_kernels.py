@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from maskwright.core.compiled import BYTES, BYTES_OUT, NUMBERS, NUMBERS_OUT, helper, kernel
+from maskwright.core.compiled import BYTES, BYTES_OUT, NUMBERS, helper, kernel
 
 Numbers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
@@ -96,45 +96,9 @@ def _join(parent: Any, one: int, other: int) -> None:
         parent[one] = other
 
 
-@kernel(NUMBERS_OUT(_LABEL, types.Array(types.int32, 2, "C")))
-def number_classes(label: Any, numbers: Any) -> Any:
-    """Number the 8-connected pieces of all classes at once, from 0 in the order of their first pixels.
-
-    One pass with a union-find over equal neighbours (Rosenfeld and Pfaltz 1966, with the decision tree of Wu, Otoo and
-    Suzuki 2009 by which most pixels look at one neighbour alone), and one that names the roots.
-
-    Args:
-        label: uint8 (H, W).
-        numbers: int32 (H, W), filled.
-
-    Returns:
-        int64 (pieces,), pixels of each.
-    """
-    height, width = label.shape
-    parent = np.empty(label.size, np.int32)
-    found = np.int32(0)
-    for row in range(height):
-        for col in range(width):
-            mine = label[row, col]
-            if row > 0 and label[row - 1, col] == mine:
-                numbers[row, col] = numbers[row - 1, col]
-                continue
-            left = col > 0 and label[row, col - 1] == mine
-            above = row > 0 and col > 0 and label[row - 1, col - 1] == mine
-            if left:
-                numbers[row, col] = numbers[row, col - 1]
-            elif above:
-                numbers[row, col] = numbers[row - 1, col - 1]
-            if row > 0 and col + 1 < width and label[row - 1, col + 1] == mine:
-                other = numbers[row - 1, col + 1]
-                if not (left or above):
-                    numbers[row, col] = other
-                elif numbers[row, col] != other:
-                    _join(parent, numbers[row, col], other)
-            elif not (left or above):
-                numbers[row, col] = found
-                parent[found] = found
-                found += 1
+@helper
+def _name_roots(parent: Any, found: int) -> int:
+    """Replace what each number belongs to by the number of its piece, and return how many pieces there are."""
     pieces = np.int32(0)
     for number in range(found):
         if parent[number] == number:
@@ -142,12 +106,60 @@ def number_classes(label: Any, numbers: Any) -> Any:
             pieces += 1
         else:
             parent[number] = parent[parent[number]]
-    areas = np.zeros(pieces, np.int64)
-    flat = numbers.reshape(-1)
+    return pieces
+
+
+@kernel(_TABLE(_LABEL, types.Array(types.int32, 2, "C"), types.int64))
+def number_classes(label: Any, numbers: Any, straight: int) -> Any:
+    """Number the 8-connected pieces of all classes at once, from 0.
+
+    One pass with a union-find over equal neighbours (Rosenfeld and Pfaltz 1966, with the decision tree of Wu, Otoo and
+    Suzuki 2009 by which most pixels look at one neighbour alone), and one that names the roots.
+
+    Args:
+        label: uint8 (H, W).
+        numbers: int32 (H, W), filled.
+        straight: the class whose pieces are 4-connected; -1: none.
+
+    Returns:
+        int64 (2, pieces), pixels and class of each.
+    """
+    height, width = label.shape
+    parent = np.empty(label.size, np.int32)
+    found = np.int32(0)
+    for row in range(height):
+        for col in range(width):
+            mine = label[row, col]
+            bent = mine != straight
+            left = col > 0 and label[row, col - 1] == mine
+            if row > 0 and label[row - 1, col] == mine:
+                numbers[row, col] = numbers[row - 1, col]
+                if left and not bent:  # others have met at the corner before
+                    _join(parent, numbers[row, col], numbers[row, col - 1])
+                continue
+            above = bent and row > 0 and col > 0 and label[row - 1, col - 1] == mine
+            right = bent and row > 0 and col + 1 < width and label[row - 1, col + 1] == mine
+            if left:
+                numbers[row, col] = numbers[row, col - 1]
+            elif above:
+                numbers[row, col] = numbers[row - 1, col - 1]
+            elif right:
+                numbers[row, col] = numbers[row - 1, col + 1]
+            else:
+                numbers[row, col] = found
+                parent[found] = found
+                found += 1
+            if right and (left or above):
+                _join(parent, numbers[row, col], numbers[row - 1, col + 1])
+    pieces = _name_roots(parent, found)
+    about = np.zeros((2, pieces), np.int64)
+    flat, kinds = numbers.reshape(-1), label.reshape(-1)
     for place in range(flat.size):
-        flat[place] = parent[flat[place]]
-        areas[flat[place]] += 1
-    return areas
+        number = parent[flat[place]]
+        flat[place] = number
+        about[0, number] += 1
+        about[1, number] = kinds[place]
+    return about
 
 
 @kernel([_second_of(kind) for kind in (types.int32, types.int64, types.float64)])
