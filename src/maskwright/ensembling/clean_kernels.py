@@ -97,7 +97,7 @@ def _join(parent: Any, one: int, other: int) -> None:
 
 
 @helper
-def _name_roots(parent: Any, found: int) -> int:
+def _name_roots(parent: Any, found: Any) -> Any:
     """Replace what each number belongs to by the number of its piece, and return how many pieces there are."""
     pieces = np.int32(0)
     for number in range(found):

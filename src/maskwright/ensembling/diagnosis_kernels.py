@@ -45,6 +45,15 @@ def _pair_up(answers: Numbers, true: np.int64, pairs: Numbers) -> float:
 
 
 @helper
+def _reach(bins: Floats, plane: int, p: float, right: bool) -> None:
+    """Count a pixel of one probability."""
+    place = min(int(p * bins.shape[1]), bins.shape[1] - 1)
+    bins[plane, place, 0] += 1.0
+    bins[plane, place, 1] += 1.0 if right else 0.0
+    bins[plane, place, 2] += p
+
+
+@helper
 def _take(row: Values, plane: int, highest: Numbers, answers: Numbers) -> None:
     """Take a class over as one member's answer where it is more probable than all before it."""
     number = np.int32(plane)
@@ -133,13 +142,10 @@ def look_at_classes(
         sums: float64 (3,), added to, as in look_at_planes.
     """
     members, classes, pixels = values.shape
-    steps, shares = bins.shape[1], rule[:members]
+    shares = rule[:members]
     whole = float(rule[members] * shares.sum())
-    mine, answers, highest = (
-        np.empty(members, np.int64),
-        np.empty((members, BLOCK), np.int32),
-        np.empty((members, BLOCK), np.int32),
-    )
+    mine, both = np.empty(members, np.int64), np.empty((2, members, BLOCK), np.int32)
+    answers, highest = both[0], both[1]
     totals, said = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
     best, spread = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
     for begin in range(0, pixels, BLOCK):
@@ -157,10 +163,7 @@ def look_at_classes(
                 if valid[begin + at] == 0:
                     continue
                 p = totals[at] / whole
-                place = min(int(p * steps), steps - 1)
-                bins[plane, place, 0] += 1.0
-                bins[plane, place, 1] += 1.0 if truth[begin + at] == plane else 0.0
-                bins[plane, place, 2] += p
+                _reach(bins, plane, p, truth[begin + at] == plane)
                 spread[at] += entropy[int(p * (entropy.size - 1) + 0.5)]
                 if p > best[at]:
                     best[at], said[at] = p, plane
@@ -168,10 +171,7 @@ def look_at_classes(
             if valid[begin + at] == 0:
                 continue
             true = np.int64(truth[begin + at])
-            place = min(int(best[at] * steps), steps - 1)
-            bins[classes, place, 0] += 1.0
-            bins[classes, place, 1] += 1.0 if said[at] == true else 0.0
-            bins[classes, place, 2] += best[at]
+            _reach(bins, classes, best[at], said[at] == true)
             sums[0] += 1.0
             sums[1] += spread[at]
             for member in range(members):
