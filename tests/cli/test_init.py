@@ -35,7 +35,7 @@ def place(tmp_path):
         Image.fromarray(array).save(root / path, **options)
 
     def items(folder="images", count=8, names="s{}", suffix=".png"):
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(list(names.encode()))  # other names, other pictures: copies would be leaks
         masks = {}
         for index in range(count):
             image, mask = draw(rng)
