@@ -32,7 +32,7 @@ ROUNDS = int(os.environ.get("MASKWRIGHT_AUDIT_ROUNDS", "5"))
 """Rounds of the contest; 0: processor time of one call each, for a machine that has other work too."""
 THREADS = min(16, len(os.sched_getaffinity(0)))
 SCENES = 24
-"""Distinct pictures; items beyond are the same scenes in other light, so that no two are equal."""
+"""Distinct pictures; items beyond are mixtures of two of them."""
 
 
 def noise(chance: np.random.Generator, shape: tuple[int, ...], octaves: int = 6) -> np.ndarray:
@@ -55,15 +55,16 @@ def make(folder: Path) -> None:
         field, tint = noise(chance, (SIDE, SIDE)), noise(chance, (SIDE, SIDE, 3))
         mask = np.digitize(field, np.quantile(field, [0.6, 0.9])).astype(np.uint8)
         light = tint / tint.std() * 24 + field[:, :, None] / field.std() * 30 + mask[:, :, None] * 25 + 90
-        scenes.append((light + chance.standard_normal(light.shape) * 2, mask))
+        scenes.append((np.clip(light + chance.standard_normal(light.shape) * 2, 0, 248).astype(np.uint8), mask))
 
     def write(index: int) -> None:
-        light, mask = scenes[index % len(scenes)]
-        shifted = np.roll(light, 37 * (index // len(scenes)), axis=1) + index % 7
-        pixels = np.clip(shifted, 0, 255).astype(np.uint8)
-        cv2.imwrite(str(folder / f"images/{index:05}.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        moved = np.roll(mask, 37 * (index // len(scenes)), axis=1)
-        Image.fromarray(moved).save(folder / f"masks/{index:05}.png")
+        turn = index // len(scenes)
+        image, mask = (np.roll(pixels, 37 * turn, axis=1) for pixels in scenes[index % len(scenes)])
+        if turn:  # half of it another scene, moved otherwise, so that none shows what another shows
+            other, _ = scenes[(7 * index + 5 * turn + 1) % len(scenes)]
+            image = cv2.addWeighted(image, 0.5, np.roll(other[::-1], 53 * turn, axis=0), 0.5, index % 7)
+        for name, pixels in (("images", image), ("masks", mask)):
+            cv2.imwrite(str(folder / f"{name}/{index:05}.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
 
     with ThreadPoolExecutor(THREADS) as executor:
         list(executor.map(write, range(ITEMS)))
