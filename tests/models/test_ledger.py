@@ -171,8 +171,8 @@ def test_blocks_that_contradict_themselves_are_refused():
     base = {"name": "x", "task": {"kind": "binary", "classes": ["a"]}}
     base["data"] = {"train": {"format": "folder", "images": "i", "masks": "m"}}
     for weights, says in (
-        ({"tag": "imagenet", "hub": "a/b"}, "give exactly one of tag, file and hub"),
-        ({}, "give exactly one of tag, file and hub"),
+        ({"tag": "imagenet", "hub": "a/b"}, "give exactly one of tag, file, hub and member"),
+        ({}, "give exactly one of tag, file, hub and member"),
         ({"file": "w.pth"}, "file 'w.pth' must end in .safetensors; convert it where you trust it"),
         ({"tag": "imagenet", "license": "mit"}, "unknown key 'license' (did you mean 'licence'?)"),
         ({"hub": "nowhere"}, "got 'nowhere'"),

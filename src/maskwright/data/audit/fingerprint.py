@@ -84,12 +84,12 @@ class Fingerprint:
     """Keys of images whose pixels are equal, group by group; plain one-coloured images are not compared."""
     notes: tuple[str, ...] = ()
     """What the user should know, in words: suspicions and notes of the audit."""
+    similar: tuple[tuple[str, str, str, float], ...] = ()
+    """Pairs of items that show the same thing though their pixels differ: key, key, how, 0..1 (see similar.py)."""
     low: tuple[float, ...] = ()
     """Value of each band the recipe uses that becomes 0, if data.stretch goes over the set."""
     high: tuple[float, ...] = ()
     """Value that becomes 1."""
-    similar: tuple[tuple[str, str, str, float], ...] = ()
-    """Pairs of items that show the same thing though their pixels differ: key, key, how, 0..1 (see similar.py)."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return plain data for JSON."""
