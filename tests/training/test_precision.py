@@ -17,6 +17,7 @@ from maskwright.models.weights import read_weights
 from maskwright.training import precision
 from maskwright.training.fit import fit_fold
 from maskwright.training.precision import Scaler, half_of
+from maskwright.training.probe import StepSpec, measure_step
 
 CPU = torch.device("cpu")
 
@@ -166,3 +167,8 @@ def test_compile_and_checkpointing_are_refused_together():
     with pytest.raises(ValueError, match="compile and checkpointing do not go together; choose one"):
         Train(compile=True, checkpointing=True)
     assert {"compile", "checkpointing"} <= set(SPEED)
+
+
+def test_a_step_is_measured_however_short_the_training_would_be(make_job):
+    job = make_job(epochs=1, steps_per_epoch=1)
+    assert measure_step(StepSpec(job.member, job.task, 3, (32, 32), 2)) > 0
