@@ -96,6 +96,11 @@ class RunFolder:
         """Say whether a unit was finished once, from whatever inputs: for those who have no data to compare."""
         return bool(self._entries().get(unit, {}).get("done"))
 
+    def inputs(self, unit: str) -> Mapping[str, Any] | None:
+        """Return what a unit was made from, as the manifest recorded it; None: it knows nothing of the unit."""
+        entry = self._entries().get(unit)
+        return None if entry is None else dict(entry["inputs"])
+
     def begin(self, unit: str, inputs: Mapping[str, Any]) -> None:
         """Record that a unit is being made from these inputs."""
         self._set(unit, {"done": False, "inputs": plain_json(inputs)})

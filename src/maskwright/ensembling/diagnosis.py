@@ -73,12 +73,16 @@ class MemberErrors(Block):
 
 
 class Unsure(Block):
-    """How sure the blend was of one item."""
+    """How sure the blend was of one item, and its honest counts."""
 
     entropy: float
     """Mean over pixels, 0 (sure) to 1 (knows nothing)."""
     disagreement: float
     """Share of pixels on which not all members answer alike."""
+    tp: tuple[int, ...] = ()
+    """Of each plane, under what the other folds chose, as fp and fn; empty where no fold chose anything."""
+    fp: tuple[int, ...] = ()
+    fn: tuple[int, ...] = ()
 
 
 class HonestRange(Block):
@@ -144,10 +148,12 @@ def diagnose(oof: OutOfFold, decided: Decided, task: Task, reporter: Reporter, s
 
     total = _Looked(len(shares), task.planes + (task.kind == "multiclass"))
     items = {}
-    for entry, found in oof.each(work, reporter, "diagnose", stop):
+    for counts, (entry, found) in zip(decided.honest, oof.each(work, reporter, "diagnose", stop), strict=True):
         total.add(found)
         seen = max(found.sums[0], 1.0)
-        items[entry.key] = Unsure(entropy=round(found.sums[1] / seen, 6), disagreement=round(found.sums[2] / seen, 6))
+        own = dict(zip(("tp", "fp", "fn"), counts.tolist(), strict=False))
+        unsure = {"entropy": round(found.sums[1] / seen, 6), "disagreement": round(found.sums[2] / seen, 6)}
+        items[entry.key] = Unsure.model_validate({**unsure, **own})
     range_ = spread(decided.honest, [entry.group for entry in oof.entries], decision.measure)
     return Diagnosis(
         pixels=int(total.sums[0]),

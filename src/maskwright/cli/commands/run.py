@@ -134,11 +134,28 @@ def export(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None,
     run_stages(open_recipe(recipe, overrides, out, quick), ["export"])
 
 
-def report(recipe: RecipeArgument, overrides: Overrides = None, out: Out = None, quick: Quick = False) -> None:
-    """Write the self-contained report.html.
+def report(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Run folder; with --compare the page to write.")] = None,
+    quick: Quick = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Compare runs: give their folders, no recipe.")] = False,
+) -> None:
+    """Write the self-contained report.html, or with --compare one page for two or more finished runs.
 
     Example: maskwright report examples/nuclei.yaml data.root=PATH
+
+    Example: maskwright report --compare runs/a runs/b --out compare.html
     """
+    if compare:
+        from maskwright.cli.console import Console
+        from maskwright.core.errors import InputError
+        from maskwright.workflows.story.comparison import compare_runs
+
+        if quick:
+            raise InputError("runs are compared as they are", where="--quick", fix="leave it out")
+        compare_runs([Path(recipe), *map(Path, overrides or [])], out or Path("compare.html"), Console())
+        return
     from maskwright.workflows.run import run_stages
 
     run_stages(open_recipe(recipe, overrides, out, quick), ["report"])

@@ -314,14 +314,14 @@ def recipe(facts: ReportFacts) -> Markup:
     lines = "".join(f"<div><dt>{label}</dt><dd>{text(value)}</dd></div>" for label, value in pairs if value)
     body = f'<dl class="facts">{lines}</dl>' if lines else '<p class="empty">Nothing was recorded.</p>'
     if made.files:
-        rows = [[f'<a href="{_link(row.path)}">{name(row.path)}</a>', text(row.what)] for row in made.files]
+        rows = [[f'<a href="{link(row.path)}">{name(row.path)}</a>', text(row.what)] for row in made.files]
         body += "<h3>Beside this page</h3>" + table("Files beside this page", [Column("path"), Column("what")], rows)
     if made.recipe:
         body += f"<details><summary>The resolved recipe</summary><pre><code>{text(made.recipe)}</code></pre></details>"
     return body
 
 
-def _link(path: str) -> Markup:
+def link(path: str) -> Markup:
     """Return a relative link; `./` keeps a colon in a name from becoming a scheme."""
     return text("./" + quote(path.lstrip("/"), safe="/", errors="replace"))
 

@@ -14,7 +14,7 @@ def cost(facts: ReportFacts) -> Markup:
     spent = facts.spent
     body = ""
     if spent.stages or spent.folds:
-        total = sum(row.seconds for row in spent.stages) or sum(row.seconds for row in spent.folds)
+        total = max(sum(row.seconds for row in spent.stages), sum(row.seconds for row in spent.folds))
         memory = max([row.peak_mb for row in spent.stages] + [row.peak_mb or 0 for row in spent.folds])
         gpu = max([row.peak_gpu_mb or 0 for row in spent.folds], default=0)
         tiles = [(duration(total), "spent in all"), (size(memory), "most memory at once")]
