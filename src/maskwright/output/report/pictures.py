@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,6 +24,8 @@ FALSE_NEGATIVE = (38, 110, 230)
 WRONG_CLASS = (214, 60, 205)
 _BYTES_FLOOR = 2_500
 """A picture is never squeezed below this many bytes."""
+_LEAST_BYTES = 0.04
+"""Bytes a pixel that even a smooth picture takes; a larger picture than the budget buys of them is not tried."""
 
 
 def thumbnail(
@@ -215,17 +218,20 @@ def data_uri(picture: Rgb, budget: int) -> str:
     """
     from PIL import Image, features
 
-    kind = "webp" if features.check("webp") else "jpeg"
-    picture = shrink(picture)
+    kind, budget = "webp" if features.check("webp") else "jpeg", max(budget, _BYTES_FLOOR)
+    whole = picture
+    side, quality = max(32, min(SIDE, math.isqrt(round(budget / _LEAST_BYTES)))), 86 if budget > 30_000 else 74
     while True:
-        for quality in (86, 74, 60, 45):
-            stream = io.BytesIO()
-            Image.fromarray(picture).save(stream, format=kind, quality=quality)
-            if stream.tell() <= max(budget, _BYTES_FLOOR):
-                return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
-        picture = shrink(picture, max(32, round(0.75 * max(picture.shape[:2]))))
-        if max(picture.shape[:2]) <= 32:
-            budget = 1 << 20
+        picture = shrink(whole, side)
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, format=kind, quality=quality, **({"method": 2} if kind == "webp" else {}))
+        if stream.tell() <= budget or (side <= 32 and quality <= 45):
+            return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
+        over = budget / stream.tell()
+        if over > 0.55 and quality > 60:
+            quality = 60  # near enough that detail may stay
+        else:
+            side, quality = max(32, round(side * min(0.85, max(0.35, math.sqrt(over))))), 45 if side <= 32 else 60
 
 
 def _has_background(task: Task) -> bool:
