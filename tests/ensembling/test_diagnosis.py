@@ -119,10 +119,11 @@ def test_the_interval_holds_the_honest_score_and_needs_eight_groups(scene, simul
 
 
 def test_counts_of_items_add_up_to_the_honest_score(scene):
-    decision = decide(scene.oof, scene.task, Block(postprocess="off"), Silent())
-    found = diagnose(scene.oof, decision, scene.task, Silent())
+    decided = decide(scene.oof, scene.task, Block(), Silent())
+    found = diagnose(scene.oof, decided, scene.task, Silent())
     tp, fp, fn = (np.sum([getattr(row, name) for row in found.items.values()], axis=0) for name in ("tp", "fp", "fn"))
-    assert score(Counts(tp, fp, fn, np.zeros_like(tp)), "iou") == pytest.approx(decision.evidence.honest, abs=1e-12)
+    honest = decided.decision.evidence.honest
+    assert score(Counts(tp, fp, fn, np.zeros_like(tp)), "iou") == pytest.approx(honest, abs=1e-12)
 
 
 def test_it_survives_its_file_and_a_damaged_one_is_refused_in_one_line(scene, tmp_path):

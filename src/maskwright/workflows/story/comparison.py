@@ -27,13 +27,12 @@ from maskwright.ensembling.diagnosis import Diagnosis, Unsure, read_diagnosis
 from maskwright.ensembling.items import ItemRow, read_items
 from maskwright.output.report import compare_facts as told
 from maskwright.output.report.compare_page import build_comparison
-from maskwright.scoring.counts import Counts
-from maskwright.scoring.scores import score
+from maskwright.scoring.measures import Measure
 from maskwright.workflows.story.decision import finite
 from maskwright.workflows.story.spent import history, spent
 
-PAIRABLE = ("iou", "dice", "precision", "recall")
-"""Metrics that items.csv and the evidence of each class suffice for; runs decided by others are compared by IoU."""
+UNPAIRABLE = ("accuracy",)
+"""Metrics that true negatives are needed for, which are not kept; runs decided by them are compared by IoU."""
 LEFT_OUT = ("name", "data.root")
 """Keys of recipes that say nothing of how a run was made."""
 
@@ -84,12 +83,12 @@ def compare_runs(folders: Sequence[Path], out: Path, reporter: Reporter) -> Path
                 where=other.run.root,
                 fix="compare runs of one task",
             )
-    metric = first.decision.metric if first.decision.metric in PAIRABLE else "iou"
+    measure = Measure() if first.decision.metric in UNPAIRABLE else first.decision.measure
     page = told.CompareFacts(
-        metric=metric,
+        metric=measure.name,
         classes=first.recipe.task.plane_names,
-        runs=tuple(_facts(each, metric, out) for each in found),
-        pairs=tuple(_pair(first, other, metric) for other in found[1:]),
+        runs=tuple(_facts(each, measure, out) for each in found),
+        pairs=tuple(_pair(first, other, measure) for other in found[1:]),
         settings=_settings([to_plain(each.recipe) for each in found]),
         version=__version__,
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -123,8 +122,8 @@ def _names(recipe: str, folder: Path) -> list[str]:
     return [recipe, base, f"{recipe} ({base})", *(f"{recipe} ({number})" for number in range(2, 1000))]
 
 
-def _facts(each: _Run, metric: str, out: Path) -> told.RunFacts:
-    evidence, same = each.decision.evidence, each.decision.metric == metric
+def _facts(each: _Run, measure: Measure, out: Path) -> told.RunFacts:
+    evidence, same = each.decision.evidence, each.decision.measure == measure
     count = each.recipe.folds.count
     members = tuple(each.recipe.members)
     cost = spent(each.run, members, count)
@@ -133,11 +132,11 @@ def _facts(each: _Run, metric: str, out: Path) -> told.RunFacts:
     return told.RunFacts(
         name=each.name,
         link=Path(report).as_posix() if report else "",
-        honest=finite(evidence.honest) if same else _mean_of_classes(each.decision, metric),
+        honest=finite(evidence.honest) if same else _mean_of_classes(each.decision, measure),
         low=None if found is None else found.low,
         high=None if found is None else found.high,
         optimistic=finite(evidence.optimistic) if same else math.nan,
-        own_metric=each.decision.metric,
+        own_metric=each.decision.measure.name,
         held_out=_held_out(each, same),
         items=evidence.items,
         folds=count,
@@ -155,9 +154,11 @@ def _facts(each: _Run, metric: str, out: Path) -> told.RunFacts:
     )
 
 
-def _mean_of_classes(decision: Decision, metric: str) -> float:
-    """Return the honest score by another metric than the one decided by, from the classes' own."""
-    values = [getattr(row, metric) for row in decision.evidence.classes]
+def _mean_of_classes(decision: Decision, measure: Measure) -> float:
+    """Return the honest score by another measure than the one decided by, if the classes' own scores suffice."""
+    if measure != Measure(measure.metric):
+        return math.nan
+    values = [getattr(row, measure.metric, None) for row in decision.evidence.classes]
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else math.nan
 
@@ -169,7 +170,7 @@ def _held_out(each: _Run, same: bool) -> float:
     return finite(sets[0].get("decided")) if isinstance(sets, list) and sets else math.nan
 
 
-def _pair(first: _Run, other: _Run, metric: str) -> told.PairedFacts:
+def _pair(first: _Run, other: _Run, measure: Measure) -> told.PairedFacts:
     shared = sorted(first.rows.keys() & other.rows.keys())
     honest = _nested(first, other, shared)
     before, after = (
@@ -179,12 +180,12 @@ def _pair(first: _Run, other: _Run, metric: str) -> told.PairedFacts:
     moved, found, gain = [], None, math.nan
     if before is not None and after is not None:
         groups = [first.folds[key][1] if key in first.folds else key for key in shared]
-        found = gap(before, after, groups, metric)
-        gain = score(Counts(*after.sum(0)), metric) - score(Counts(*before.sum(0)), metric)
-        for key, one, two in zip(shared, before, after, strict=True):
-            scores = score(Counts(*one), metric), score(Counts(*two), metric)
-            if not any(math.isnan(value) for value in scores):
-                moved.append(told.Moved(key, *scores))
+        found = gap(before, after, groups, measure)
+        gain = measure.score(measure.lift(after).sum(0)) - measure.score(measure.lift(before).sum(0))
+        sides = (measure.mean(measure.lift(side)).tolist() for side in (before, after))
+        for key, one, two in zip(shared, *sides, strict=True):
+            if not (math.isnan(one) or math.isnan(two)):
+                moved.append(told.Moved(key, one, two))
     return told.PairedFacts(
         name=other.name,
         shared=len(shared),
@@ -196,7 +197,7 @@ def _pair(first: _Run, other: _Run, metric: str) -> told.PairedFacts:
         better=sum(row.after > row.before for row in moved),
         worse=sum(row.after < row.before for row in moved),
         moved=tuple(moved),
-        remarks=tuple(_remarks(first, other, shared, metric)),
+        remarks=tuple(_remarks(first, other, shared, measure)),
     )
 
 
@@ -206,11 +207,11 @@ def _nested(first: _Run, other: _Run, shared: Sequence[str]) -> bool:
 
 
 def _counts(row: ItemRow | Unsure) -> np.ndarray:
-    """Return tp, fp, fn of each plane and no tn, int64 (4, K): none of PAIRABLE looks at it."""
+    """Return tp, fp, fn of each plane and no tn, int64 (4, K): only UNPAIRABLE look at it."""
     return np.array([row.tp, row.fp, row.fn, [0] * len(row.tp)], np.int64)
 
 
-def _remarks(first: _Run, other: _Run, shared: Sequence[str], metric: str) -> list[str]:
+def _remarks(first: _Run, other: _Run, shared: Sequence[str], measure: Measure) -> list[str]:
     """Say what makes two runs less comparable."""
     found = []
     if not first.rows or not other.rows:
@@ -237,8 +238,8 @@ def _remarks(first: _Run, other: _Run, shared: Sequence[str], metric: str) -> li
             "one of the two was decided by an older version, so items are scored by final settings that they had a say "
             "in, which flatters what was tuned"
         )
-    own = {run.name: run.decision.metric for run in (first, other) if run.decision.metric != metric}
-    found += [f"{name} was decided by {theirs}; it is shown by {metric} here" for name, theirs in own.items()]
+    own = {run.name: run.decision.measure.name for run in (first, other) if run.decision.measure != measure}
+    found += [f"{name} was decided by {theirs}; it is shown by {measure.name} here" for name, theirs in own.items()]
     return found
 
 
