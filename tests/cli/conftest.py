@@ -1,3 +1,4 @@
+import copy
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def folder_set(tmp_path):
             "train": {"format": "folder", "images": "images", "masks": "masks", "values": {0: 0, 255: 1}},
         },
         "folds": {"kind": "plain", "count": 2},
-        "members": {"a": TINY_MEMBER},
+        "members": {"a": copy.deepcopy(TINY_MEMBER)},  # tests may change theirs
         "output": [{"format": "masks"}, {"format": "rle_csv"}, {"format": "report", "cases": 2}],
     }
 
