@@ -73,6 +73,7 @@ def test_a_trained_run_answers_to_rasters_and_resumes(cli, tmp_path, trained, mo
     _check_polygons(cli, command, tmp_path / "out")
     code, out, err = cli(*command[:-1], "none")
     assert (code, "nothing to do" in out) == (0, False), err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names  # nothing tells of older answers
     assert json.loads((tmp_path / "out" / "scene.json").read_text())["members"]["a"]["tta"] == []
 
 
@@ -108,6 +109,42 @@ def _check_polygons(cli, command, folder: Path) -> None:
     code, out, _ = cli(*command, "--polygons", "gpkg", "--min-area", "1e9")
     assert (code, "0 polygons in scene_polygons.gpkg" in out) == (0, True)
     assert (folder / "scene_polygons.gpkg").read_bytes() != before
+    _check_extras(cli, command, folder)
+
+
+def _check_extras(cli, command, folder: Path) -> None:
+    """Right angles and uncertainty are made of rasters that are there, once, and vanish with these."""
+    before = (folder / "scene_polygons.gpkg").read_bytes()
+    more = (
+        "--polygons",
+        "gpkg",
+        "--regularise",
+        "--uncertainty",
+        "output=[{format: scenes, polygons: {simplify: 1}}]",
+    )
+    code, out, err = cli(*command, *more)
+    assert (code, "predict scene: uncertainty in scene_uncertainty.tif" in out) == (0, True), err
+    told = json.loads((folder / "scene.json").read_text())
+    drawn = {"format": "gpkg", "simplify": 1.0, "min_area": 0.0, "regularise": True}
+    assert (told["polygons"], told["uncertainty"]) == ({"scene_polygons.gpkg": drawn}, True)
+    assert (folder / "scene_polygons.gpkg").read_bytes() != before
+    shapes = shapely.from_wkb(pyogrio.raw.read(folder / "scene_polygons.gpkg")[2])
+    assert shapely.is_valid(shapes).all()
+    with rasterio.open(folder / "scene_probability.tif") as file:
+        stored = file.read(1)
+    with rasterio.open(folder / "scene_uncertainty.tif") as file:
+        unsure = file.read(1)
+        assert (file.transform, file.nodata, file.descriptions, file.scales) == (
+            PLACE,
+            255,
+            ("uncertainty",),
+            (1 / 254,),
+        )
+    p = np.clip(stored / 254, 1e-12, 1 - 1e-12)
+    entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
+    assert np.array_equal(unsure, np.where(stored == 255, 255, np.rint(entropy * 254)))
+    code, out, _ = cli(*command, *more)
+    assert (code, "predict scene: nothing to do" in out) == (0, True)
 
 
 def test_a_folder_is_gone_through_and_what_cannot_be_read_is_told_at_the_end(cli, tmp_path, trained):
@@ -150,7 +187,8 @@ REFUSED = [
     (("--tta", "d5"), 2, "error: --tta: unknown symmetry 'd5'; use one of: antitranspose, d4, hflip, none, rot180,"),
     (("--members", "z"), 2, "error: --members: unknown member 'z'; use one of: a"),
     (("--window", 32, "--overlap", 31), 2, "error: --overlap: 31 pixels of windows of 32; share less than 95 %"),
-    (("--simplify", "1"), 2, "error: command line: --simplify and --min-area are for polygons; add --polygons gpkg"),
+    (("--simplify", "1"), 2, "error: command line: --simplify is for polygons; add --polygons gpkg"),
+    (("--no-regularise",), 2, "error: command line: --regularise is for polygons; add --polygons gpkg"),
     (("--polygons", "shp"), 2, "error: --polygons: unknown format of polygons 'shp'; use one of: fgb, geojson, gpkg"),
     (("--memory", "much"), 2, "error: --memory: 'much' is no amount of memory; write it as 2GB or 500MB"),
     (

@@ -60,6 +60,8 @@ def town(tmp_path, folder_set):
 
 
 def test_scenes_go_the_whole_way_and_a_second_run_does_nothing(cli, tmp_path, town, write_recipe):
+    town["output"] += [{"format": "scenes", "uncertainty": True, "polygons": {"regularise": True}}]
+    town["score"] = {"objects": True}
     path = write_recipe(town)
     code, out, err = cli("run", path)
     assert code == 0, err
@@ -74,12 +76,40 @@ def test_scenes_go_the_whole_way_and_a_second_run_does_nothing(cli, tmp_path, to
     stored = sorted(path.relative_to(run).as_posix() for path in run.glob("probabilities/a/*/**/*.safetensors"))
     assert len(stored) == 18 + 4
     assert (run / "output" / "masks" / "far" / "00_48.png").exists()
+    whole = sorted(path.name for path in (run / "output" / "scenes").iterdir())
+    rasters = ["far_classes.tif", "far_classes.tif.aux.xml", "far_polygons.gpkg", "far_probability.tif"]
+    assert whole == ["far.json", *rasters, "far_uncertainty.tif"]
+    with rasterio.open(run / "output" / "scenes" / "far_classes.tif") as file:
+        assert (file.shape, file.transform.c) == ((96, 96), EAST + 5000)
+    _check_scores(run, out)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "On the ground" in page
+    assert "0 m²" in page
     recipe = (run / "recipe.yaml").read_text(encoding="utf-8")
     assert "band_names" in recipe
     assert str(tmp_path) not in recipe
     code, out, err = cli("run", path)
     assert code == 0, err
     assert (out + err).count("nothing to do") >= 6
+
+
+def _check_scores(run: Path, out: str) -> None:
+    """Scenes are scored out of fold from the very counts of their items, and their objects are those of the labels."""
+    told = json.loads((run / "scenes.json").read_text(encoding="utf-8"))
+    assert [scene["name"] for scene in told["scenes"]] == ["s0", "s1"]
+    assert [scene["objects"]["true"] for scene in told["scenes"]] == [4, 4]
+    assert sum(scene["area"] for scene in told["scenes"]) == pytest.approx(2 * 48**2, rel=2e-3)
+    with (run / "items.csv").open(encoding="utf-8", newline="") as handle:
+        items = [row for row in csv.DictReader(handle) if row["split"] == "oof"]
+    for scene in told["scenes"]:
+        counts = [
+            sum(int(row[f"{field}:block"]) for row in items if row["key"].startswith(f"{scene['name']}/"))
+            for field in ("tp", "fp", "fn")
+        ]
+        assert scene["score"] == pytest.approx(counts[0] / sum(counts), abs=1e-6)
+    assert told["by_area"] == pytest.approx(told["mean"], abs=1e-3)  # both scenes are of one size
+    assert told["objects"]["true"] == 8
+    assert "objects out of fold: F1 " in out
 
 
 def test_init_finds_scenes_and_polygons_and_inspect_takes_the_recipe(cli, tmp_path, town):

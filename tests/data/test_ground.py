@@ -14,6 +14,8 @@ from maskwright.data.ground import (
     ground_of,
     in_degrees,
     metres_a_pixel,
+    pixel_areas,
+    pixel_in_metres,
     plots,
     same_system,
     shared_area,
@@ -100,3 +102,26 @@ def test_systems_are_compared_by_meaning() -> None:
     assert str(caught.value) == (
         "data.crs: 'EPSG:99999999' is no coordinate system; name it as EPSG:32645, or by its well-known text"
     )
+
+
+def test_pixels_are_measured_row_by_row_on_the_ellipsoid() -> None:
+    """The surface of WGS84 is 510,065,622 km2; a degree at the equator is 12,309 km2."""
+    world = Grid("EPSG:4326", (1.0, 0.0, -180.0, 0.0, -1.0, 90.0), (180, 360))
+    areas = pixel_areas(world)
+    assert 360 * areas.sum() / 1e6 == pytest.approx(510_065_622, rel=1e-4)
+    assert areas[89] / 1e6 == pytest.approx(12_308.8, rel=1e-4)
+    wrapped = pixel_areas(
+        Grid("EPSG:4326", (1.0, 0.0, 0.0, 0.0, -1.0, 90.0), (180, 360))
+    )  # its middle is where 180 is -180
+    np.testing.assert_allclose(wrapped, areas, rtol=1e-6)
+    flipped = pixel_areas(Grid("EPSG:4326", (1.0, 0.0, -180.0, 0.0, 1.0, -90.0), (180, 360)))
+    np.testing.assert_allclose(flipped, areas, rtol=1e-9)
+    assert pixel_areas(Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (3, 3))) is None
+
+
+def test_a_sheared_pixel_has_the_area_and_the_directions_of_its_parallelogram() -> None:
+    grid = Grid(UTM, (0.5, 0.2, EAST, 0.1, -0.8, NORTH), (50, 40))
+    np.testing.assert_allclose(pixel_areas(grid), 0.42, rtol=1e-3)
+    matrix = np.array(pixel_in_metres(grid))
+    assert abs(np.linalg.det(matrix)) == pytest.approx(0.42, rel=1e-3)
+    np.testing.assert_allclose(matrix, [[0.5, 0.2], [0.1, -0.8]], atol=0.02)  # grid north is nearly north

@@ -21,6 +21,7 @@ from maskwright.output.report.facts import (
     SizeCount,
     ThresholdCurve,
 )
+from maskwright.output.report.ground_facts import FoldGround, GroundFacts, SceneRow, SceneTable, Spot
 from maskwright.output.report.insight_facts import (
     FoldSpent,
     InsightFacts,
@@ -82,6 +83,22 @@ def spent_facts(word):
     )
 
 
+def ground_facts(word):
+    """Two folds side by side and a hold-out; three scenes, of which one has no score."""
+    spots = tuple(
+        Spot(f"spot {k} {word}", (0, 1, -1)[k], ((x, 0.0), (x + 40, 0.0), (x + 40, 40.0), (x, 40.0)))
+        for k, x in enumerate((0.0, 80.0, 160.0))
+    )
+    rows = (
+        SceneRow(f"town {word}", 4, 1600.0, 0.7, 0.5, 9, 12),
+        SceneRow(f"wood {word}", 1, 3.2e6, float("nan")),
+        SceneRow(f"field {word}", 2, 800.0, 0.2, 0.1, 3, 4),
+    )
+    scenes = SceneTable("iou", "m2", rows, 0.45, 0.53, True, 0.4, 0.5, 0.3, 0.36)
+    folds = (FoldGround(0, 1600.0, 3.2e6, 0.0, 40.0), FoldGround(1, 1600.0, 1600.0, 0.0, None))
+    return GroundFacts(folds, spots, scenes)
+
+
 def report_facts(kind="binary", word="plain", task=None):
     """Build facts in which every name from outside contains `word`."""
     task = task or TASKS[kind]
@@ -123,6 +140,7 @@ def report_facts(kind="binary", word="plain", task=None):
         insight=insight_facts(task, word),
         items=item_rows(word),
         spent=spent_facts(word),
+        ground=ground_facts(word),
         warnings=(f"warning {word}",),
         made=Provenance(**{**made.__dict__, "files": (FileFact(f"output/{word}", f"what {word}"),)}),
     )

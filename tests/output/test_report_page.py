@@ -13,6 +13,7 @@ import pytest
 from maskwright.core.labels import Task
 from maskwright.output.report import gallery
 from maskwright.output.report.facts import Case, Curve, DataFacts, DecisionFacts, EpochRow, Headline, Provenance
+from maskwright.output.report.ground_facts import GroundFacts
 from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
 from maskwright.output.report.page import SECTIONS, build_report, render
 
@@ -184,15 +185,33 @@ def test_a_run_of_which_little_is_known_still_gives_every_section(facts_of):
         items=(),
         insight=InsightFacts(),
         spent=SpentFacts(),
+        ground=GroundFacts(),
         item_scores=(),
         confusion=None,
         made=Provenance(),
     )
     bare = dataclasses.replace(bare, classes=facts_of("multiclass").classes)
     page = Page(render(bare))
-    assert [attrs["id"] for attrs in page.every("section")] == list(SECTIONS)
+    assert [attrs["id"] for attrs in page.every("section")] == [key for key in SECTIONS if key != "ground"]
     assert "No training history was found." in page.inside("p")
     assert "nan" not in "".join(data for where, data in page.texts if where not in ("script", "style"))
+
+
+def test_places_are_drawn_and_told_and_the_worst_scene_comes_first(facts_of):
+    page = Page(render(facts_of()))
+
+    def texts(tag):
+        return [data for where, data in page.texts if where == tag]
+
+    titles = [text for text in texts("title") if text.startswith("spot")]
+    assert titles == ["spot 0 plain: fold 0", "spot 1 plain: fold 1", "spot 2 plain: hold-out"]
+    cells = texts("td")
+    first = cells.index("1\u202f600 m²")
+    assert cells[first : first + 4] == ["1\u202f600 m²", "3.2 km²", "0 m²", "40 m"]
+    assert {"other parts of the world", "12 / 9", "4 / 3"} <= set(cells)
+    heads = [text for text in texts("bdi") if text in ("field plain", "town plain", "wood plain")]
+    assert heads == ["field plain", "town plain", "wood plain"]
+    assert "No ground is both trained on and scored." in texts("p")
 
 
 def test_equal_facts_give_an_equal_file_and_no_partial_is_left(facts_of, tmp_path):

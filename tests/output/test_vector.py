@@ -13,11 +13,12 @@ from rasterio.features import rasterize
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Grid
-from maskwright.output.vector import Feature, Tracing, trace, write_features
+from maskwright.output.vector import Feature, Ruler, Tracing, trace, write_features
 
 UTM = rasterio.CRS.from_epsg(32645).to_wkt()
 AFFINE = (0.5, 0.0, 300_000.0, 0.0, -0.5, 3_060_000.0)
 CLASSES = {1: "roof", 2: "road"}
+RULER = Ruler(lambda part: np.full(part.shape[0], 0.25), lambda part: ((0.5, 0.0), (0.0, -0.5)))
 
 
 def traced(values, strip=1024, wanted=None, affine=AFFINE, probability=None):
@@ -26,7 +27,7 @@ def traced(values, strip=1024, wanted=None, affine=AFFINE, probability=None):
     return trace(
         grid,
         lambda row, count: (values[row : row + count], chances[row : row + count]),
-        lambda part: (0.5, 0.5),
+        RULER,
         wanted or Tracing(CLASSES),
         strip,
     )

@@ -1,8 +1,8 @@
 """The run folder: its names, its lock, and its manifest of what is finished and made from what.
 
     recipe.yaml  audit.json  fingerprint.json  files.json  folds.csv  weights.json  members/<member>/fold<k>/
-    probabilities/<member>/<split>/  decision.json  items.csv  held_out.json  diagnosis.json  output/  report.html
-    manifest.json  timing.jsonl  run.lock  cache/
+    probabilities/<member>/<split>/  decision.json  items.csv  scenes.json  held_out.json  diagnosis.json  output/
+    report.html  ground.json  manifest.json  timing.jsonl  run.lock  cache/
 
 No absolute path is stored inside, so a run folder can be moved.
 """
@@ -63,6 +63,8 @@ class RunFolder:
         self.weights = self.root / "weights.json"
         self.decision = self.root / "decision.json"
         self.items = self.root / "items.csv"
+        self.scenes = self.root / "scenes.json"
+        self.ground = self.root / "ground.json"
         self.held_out = self.root / "held_out.json"
         self.diagnosis = self.root / "diagnosis.json"
         self.timing = self.root / "timing.jsonl"

@@ -9,6 +9,7 @@ Items of scenes without coordinates lie on a plane of their scene alone, and the
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -21,6 +22,8 @@ from maskwright.core.errors import InputError
 from maskwright.core.grid import Grid, Points
 
 WORLD = "EPSG:4326"
+RADIUS, ECCENTRICITY2 = 6_378_137.0, 0.00669437999014
+"""Of WGS84: half its longer axis in metres, and its eccentricity squared."""
 CELL = 2.0
 """Degrees; items in neighbouring cells are in one part of the world."""
 CAP = 80.0
@@ -123,15 +126,62 @@ def ground_of(grid: Grid, scene: str) -> Ground:
 
 
 @lru_cache(maxsize=4096)
-def metres_a_pixel(grid: Grid) -> tuple[float, float] | None:
-    """Return (height, width) of a pixel on the ground in metres at the middle of a grid; None without coordinates."""
+def pixel_in_metres(grid: Grid) -> tuple[tuple[float, float], tuple[float, float]] | None:
+    """Return what a step of one column and one row is on the ground at the middle of a grid.
+
+    Args:
+        grid: any turn, shear and mirror.
+
+    Returns:
+        ((east of a column, east of a row), (north of a column, north of a row)) in metres on an equal-area plane about
+        the middle; None without coordinates.
+    """
     if not grid.crs:
         return None
     height, width = grid.shape
     middle = np.array([[width / 2, height / 2]]) + np.array([[0, 0], [0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])
     places = reproject(grid.to_ground(middle), grid.crs, WORLD)
     flat = reproject(places, WORLD, _plane_about(*places[0]))
-    return float(np.hypot(*(flat[3] - flat[4]))), float(np.hypot(*(flat[1] - flat[2])))
+    (east, north), (east_down, north_down) = (flat[1] - flat[2]).tolist(), (flat[3] - flat[4]).tolist()
+    return (east, east_down), (north, north_down)
+
+
+def metres_a_pixel(grid: Grid) -> tuple[float, float] | None:
+    """Return (height, width) of a pixel on the ground in metres at the middle of a grid; None without coordinates."""
+    found = pixel_in_metres(grid)
+    if found is None:
+        return None
+    (east, east_down), (north, north_down) = found
+    return math.hypot(east_down, north_down), math.hypot(east, north)
+
+
+def pixel_areas(grid: Grid) -> NDArray[np.float64] | None:
+    """Return the ground that a pixel of each row covers at the middle of the row, in square metres.
+
+    The area of a small piece of the WGS84 ellipsoid is M N cos(lat) dlat dlon, with its two radii of curvature
+    (Snyder 1987, Map Projections, equations 4-18 to 4-20).
+
+    Returns:
+        (H,), 0 where a row lies beyond what its coordinate system can say; None without coordinates.
+    """
+    if not grid.crs:
+        return None
+    height, width = grid.shape
+    rows = np.arange(height) + 0.5
+    shifts = ((0.5, 0.0), (-0.5, 0.0), (0.0, 0.5), (0.0, -0.5))
+    places = np.concatenate([np.stack([np.full(height, width / 2 + x), rows + y], axis=1) for x, y in shifts])
+    right, left, below, above = reproject(grid.to_ground(places), grid.crs, WORLD).reshape(4, height, 2)
+    across, down = _turned(right - left), _turned(below - above)
+    square = np.abs(across[:, 0] * down[:, 1] - across[:, 1] * down[:, 0]) * math.radians(1) ** 2
+    lat = np.radians((above[:, 1] + below[:, 1]) / 2)
+    flat = 1 - ECCENTRICITY2 * np.sin(lat) ** 2
+    areas: NDArray[np.float64] = square * RADIUS**2 * (1 - ECCENTRICITY2) / flat**2 * np.cos(lat)
+    return np.where(np.isfinite(areas), areas, 0.0)
+
+
+def _turned(steps: Points) -> Points:
+    """Return steps in degrees the short way around, (N, 2)."""
+    return np.stack([(steps[:, 0] + 180) % 360 - 180, steps[:, 1]], axis=1)
 
 
 def _plane_about(lon: float, lat: float) -> str:

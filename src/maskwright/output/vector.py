@@ -10,9 +10,9 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,13 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.files import atomic_path
 from maskwright.core.grid import Grid, Window
+from maskwright.output.apart import apart, only_areas
+from maskwright.output.squares import squared
 
 STRIP = 1024
 """Rows that are traced at once."""
+STEPS = 1.5
+"""Pixels by which an outline is straightened at least before it gets right angles, so that its steps vanish."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Tracing:
     """How far an outline may be moved to have fewer corners (Douglas and Peucker 1973), in metres; 0: not at all."""
     least: float = 0.0
     """Smaller features are left out, in square metres."""
+    regularise: bool = False
+    """Whether outlines get right angles where they have a direction; see squares.py."""
 
 
 @dataclass
@@ -71,29 +77,35 @@ class _Piece:
 
 Read = Callable[[int, int], tuple[NDArray[np.uint8], NDArray[np.float32]]]
 """From first row and number of rows to values (rows, W) and probabilities of what they say (rows, W)."""
-Metres = Callable[[Grid], tuple[float, float] | None]
-"""From a grid to (height, width) of its pixels in metres; None: not known."""
 
 
-def trace(grid: Grid, read: Read, metres: Metres, wanted: Tracing, strip: int = STRIP) -> list[Feature]:
-    """Return the polygons of a raster, from the top.
+class Ruler(NamedTuple):
+    """How large pixels are; both say None where it is not known, and lengths are in pixels then."""
+
+    areas: Callable[[Grid], NDArray[np.float64] | None]
+    """From a grid to the ground of a pixel in each of its rows (H,), in square metres."""
+    frame: Callable[[Grid], tuple[tuple[float, float], tuple[float, float]] | None]
+    """From a grid to the matrix that takes columns and rows to metres about its middle."""
+
+
+def trace(grid: Grid, read: Read, ruler: Ruler, wanted: Tracing, strip: int = STRIP) -> list[Feature]:
+    """Return the polygons of a raster, from the top; they share no ground.
 
     Args:
         grid: of the raster.
         read: gives rows of it.
-        metres: how large pixels are; asked for each strip, since degrees differ in size.
-        wanted: classes, tolerance and least area.
+        ruler: how large pixels are, row by row, since degrees differ in size.
+        wanted: classes, and how outlines are drawn.
         strip: rows at once; the result does not depend on it.
     """
-    size = metres(grid) or (1.0, 1.0)
     found: list[Feature] = []
     open_pieces: list[_Piece] = []
     edge = np.zeros(grid.shape[1], np.int64)  # at the last row above: number of the open piece, from 1; 0: none
     for top in range(0, grid.shape[0], strip):
         rows = min(strip, grid.shape[0] - top)
         values, probability = read(top, rows)
-        high, wide = metres(grid.window(Window(top, 0, rows, grid.shape[1]))) or (1.0, 1.0)
-        numbers, pieces = _pieces(values, probability, top, high * wide, wanted.classes)
+        areas = ruler.areas(grid.window(Window(top, 0, rows, grid.shape[1])))
+        numbers, pieces = _pieces(values, probability, top, np.ones(rows) if areas is None else areas, wanted.classes)
         parents = _joined(edge, numbers[0], open_pieces, pieces)
         groups: dict[int, _Piece] = {}
         for place, piece in enumerate((*open_pieces, *pieces)):
@@ -104,15 +116,23 @@ def trace(grid: Grid, read: Read, metres: Metres, wanted: Tracing, strip: int = 
                 groups[root] = piece
         last = numbers[-1] if top + rows < grid.shape[0] else np.zeros_like(edge)
         going = {_root(parents, len(open_pieces) + int(number) - 1) for number in np.unique(last[last > 0])}
-        found += [_feature(piece, grid, size, wanted) for root, piece in groups.items() if root not in going]
+        found += [_feature(piece, grid, ruler, wanted) for root, piece in groups.items() if root not in going]
         order = {root: place for place, root in enumerate(sorted(going), start=1)}
         table = np.array([0, *(order.get(_root(parents, len(open_pieces) + n), 0) for n in range(len(pieces)))])
         edge, open_pieces = table[last], [groups[root] for root in sorted(going)]
-    return [one for one in found if one.area >= wanted.least and not one.shape.is_empty]
+    found = [one for one in found if one.area >= wanted.least]
+    if wanted.tolerance or wanted.regularise:
+        for one, shape in zip(found, apart([one.shape for one in found]), strict=True):
+            one.shape = shape
+    return [one for one in found if not one.shape.is_empty]
 
 
 def _pieces(
-    values: NDArray[np.uint8], probability: NDArray[np.float32], top: int, pixel: float, classes: Mapping[int, str]
+    values: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    top: int,
+    areas: NDArray[np.float64],
+    classes: Mapping[int, str],
 ) -> tuple[NDArray[np.int32], list[_Piece]]:
     """Return the number of the piece at each pixel, from 1 (0: none), and the pieces in that order."""
     import cv2
@@ -129,9 +149,8 @@ def _pieces(
     flat = numbers.ravel()
     pixels = np.bincount(flat, minlength=len(kinds) + 1)[1:].tolist()
     sums = np.bincount(flat, probability.ravel(), minlength=len(kinds) + 1)[1:].tolist()
-    pieces = [
-        _Piece(kind, [], count, total, count * pixel) for kind, count, total in zip(kinds, pixels, sums, strict=True)
-    ]
+    ground = np.bincount(flat, np.repeat(areas, values.shape[1]), minlength=len(kinds) + 1)[1:].tolist()
+    pieces = [_Piece(kind, [], *numbers_) for kind, *numbers_ in zip(kinds, pixels, sums, ground, strict=True)]
     for outline, number in shapes(numbers, mask=numbers > 0, connectivity=4):
         outer, *holes = [np.add(ring, [0, top]) for ring in outline["coordinates"]]
         pieces[int(number) - 1].shapes.append(shapely.Polygon(outer, holes))
@@ -158,18 +177,32 @@ def _root(parents: list[int], place: int) -> int:
     return place
 
 
-def _feature(piece: _Piece, grid: Grid, size: tuple[float, float], wanted: Tracing) -> Feature:
-    """Join a feature's parts, straighten its outline and bring it to the ground."""
+def _feature(piece: _Piece, grid: Grid, ruler: Ruler, wanted: Tracing) -> Feature:
+    """Join a feature's parts, draw its outline and bring it to the ground."""
     import shapely
 
     shape = piece.shapes[0] if len(piece.shapes) == 1 else shapely.union_all(piece.shapes)
     shape = _valid(shape.simplify(0))  # corners in the middle of a straight line, left where strips met
-    if wanted.tolerance:
-        scale = np.array([size[1], size[0]])
-        drawn = shapely.transform(shape, lambda places: places * scale).simplify(wanted.tolerance)
-        shape = shapely.transform(_valid(drawn), lambda places: places / scale)
+    if wanted.tolerance or wanted.regularise:
+        shape = _drawn(shape, grid, ruler, wanted)
     shape = _valid(shapely.transform(shape, grid.to_ground))
     return Feature(piece.value, wanted.classes[piece.value], shape, piece.probability / piece.pixels, piece.area)
+
+
+def _drawn(shape: Any, grid: Grid, ruler: Ruler, wanted: Tracing) -> Any:
+    """Draw an outline in pixels with fewer corners, or with right angles, in metres where it lies."""
+    import shapely
+
+    middle = int((shape.bounds[1] + shape.bounds[3]) / 2)
+    rows = Window(middle - middle % STRIP, 0, min(STRIP, grid.shape[0] - middle + middle % STRIP), grid.shape[1])
+    matrix = np.array(ruler.frame(grid.window(rows)) or ((1.0, 0.0), (0.0, 1.0)))
+    ground = shapely.transform(shape, lambda places: places @ matrix.T)
+    pixel = float(np.sqrt(abs(np.linalg.det(matrix))))
+    drawn = squared(ground, max(wanted.tolerance, STEPS * pixel)) if wanted.regularise else None
+    if drawn is None:
+        drawn = _valid(ground.simplify(wanted.tolerance)) if wanted.tolerance else ground
+    back = np.linalg.inv(matrix)
+    return shapely.transform(drawn, lambda places: places @ back.T)
 
 
 def _valid(shape: Any) -> Any:
@@ -178,9 +211,7 @@ def _valid(shape: Any) -> Any:
 
     if shape.is_valid:
         return shape
-    mended = shapely.make_valid(shape, method="structure", keep_collapsed=False)
-    parts = [part for part in shapely.get_parts(mended) if part.geom_type in ("Polygon", "MultiPolygon")]
-    return mended if mended.geom_type in ("Polygon", "MultiPolygon") else shapely.union_all(parts)
+    return only_areas(shapely.make_valid(shape, method="structure", keep_collapsed=False))
 
 
 def write_features(path: Path, features: Sequence[Feature], crs: str, kind: str) -> None:
@@ -294,7 +325,7 @@ FORMATS: Mapping[str, tuple[str, str, dict[str, str]]] = {
 
 
 def features_of(
-    grid: Grid, files: tuple[Path, Path], planes: Sequence[str], metres: Metres, wanted: Tracing
+    grid: Grid, files: tuple[Path, Path], planes: Sequence[str], ruler: Ruler, wanted: Tracing
 ) -> Iterator[Feature]:
     """Give the polygons of a class raster.
 
@@ -302,13 +333,13 @@ def features_of(
         grid: of the raster.
         files: its classes and its probabilities.
         planes: names of planes that may overlap, for a multilabel task; empty: class ids.
-        metres: see trace.
+        ruler: see trace.
         wanted: see trace; for planes the classes are ignored.
     """
     if not planes:
-        yield from trace(grid, rows_of(*files), metres, wanted)
+        yield from trace(grid, rows_of(*files), ruler, wanted)
     for plane, name in enumerate(planes):
-        alone = Tracing({1: name}, wanted.tolerance, wanted.least)
-        for one in trace(grid, rows_of(*files, band=plane), metres, alone):
+        alone = replace(wanted, classes={1: name})
+        for one in trace(grid, rows_of(*files, band=plane), ruler, alone):
             one.value = plane
             yield one

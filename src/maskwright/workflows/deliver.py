@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import inside, read_json, write_json
 from maskwright.core.recipe.blocks import MasksOutput, ReportOutput, RleCsvOutput
 from maskwright.core.recipe.load import digest, recipe_hash
+from maskwright.core.recipe.scene_output import ScenesOutput
 from maskwright.core.runs import Split
 from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
@@ -25,8 +27,11 @@ from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
 from maskwright.ensembling.items import ItemRow, SetScore, rows_of, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
+from maskwright.workflows import scene_answers
 from maskwright.workflows.inputs import predict_inputs, split_inputs
+from maskwright.workflows.scene_scores import read_scene_scores, scene_scores
 from maskwright.workflows.session import Session
+from maskwright.workflows.sheets import Piece
 from maskwright.workflows.stages import store_of
 
 Label = NDArray[np.uint8]
@@ -46,6 +51,7 @@ def decide(session: Session) -> None:
     _need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
 
     files = [session.run.decision, session.run.items, session.run.held_out, session.run.diagnosis]
+    files += [session.run.scenes] if session.recipe.score.objects and session.recipe.folds.kind != "all" else []
     if session.fresh("decide", inputs, files, "decide"):
         return
     task, stop = session.recipe.task, session.stop
@@ -56,11 +62,22 @@ def decide(session: Session) -> None:
         result, more = score_set(keys, stores, truth, decision, task, session.reporter, split, stop)
         found.append(result)
         rows += more
+    scenes = scene_scores(session, decision, rows, partial(_piece, session, decision))
     with session.replacing("decide", inputs):
+        session.run.scenes.unlink(missing_ok=True)
+        if scenes is not None:
+            write_json(session.run.scenes, scenes.model_dump(mode="json"))
         write_items(session.run.items, rows, task)
         write_json(session.run.held_out, [result.model_dump(mode="json") for result in found])
         write_diagnosis(session.run.diagnosis, looked)
         write_decision(session.run.decision, decision)
+
+
+def _piece(session: Session, decision: Decision, key: str) -> Piece:
+    """Return the final answer to an out-of-fold item of a binary task beside its truth."""
+    label, probability = answer_of(session, decision, Target(key, "oof"))
+    truth, valid = truth_of(session, session.train_source)(key)
+    return Piece(label, probability[0], truth, valid)
 
 
 def _choose(session: Session) -> tuple[Decision, list[ItemRow], Diagnosis]:
@@ -100,6 +117,7 @@ def decide_inputs(session: Session) -> dict[str, Any]:
         "decision": session.plain["decision"],
         "split": digest(split_inputs(session)),
         "members": {name: digest(predict_inputs(session, name)) for name in session.recipe.members},
+        **({"score": session.plain["score"]} if session.recipe.score.objects else {}),
     }
 
 
@@ -193,6 +211,8 @@ def _export_files(session: Session) -> list[Path]:
             files += [path for target in targets(session) for path in mask_paths(folder, target.key, task)]
         elif isinstance(block, RleCsvOutput):
             files.append(session.run.output / block.file)
+        elif isinstance(block, ScenesOutput):
+            files += scene_answers.scene_files(session, block)
     return files
 
 
@@ -204,6 +224,8 @@ def _export(session: Session) -> None:
             _write_masks(session, decision, chosen, block)
         elif isinstance(block, RleCsvOutput):
             _write_rle(session, decision, chosen, block)
+        elif isinstance(block, ScenesOutput):
+            scene_answers.export_scenes(session, block)
 
 
 def _write_masks(session: Session, decision: Decision, chosen: dict[str, Target], block: MasksOutput) -> None:
@@ -278,6 +300,7 @@ def tell(session: Session) -> None:
     )
     for member in evidence.members if evidence.items else ():
         say(f"  member {member.name}: {number(member.fixed)}")
+    _tell_scenes(session)
     for held in read_held_out(session):
         say(f"{held.split} {metric}: {number(held.decided)} on {held.items} items that no fold saw")
         for alone in held.members:
@@ -285,6 +308,20 @@ def tell(session: Session) -> None:
     say(f"masks and submissions: {session.run.output}")
     if session.run.report.exists():
         say(f"report: {session.run.report}")
+
+
+def _tell_scenes(session: Session) -> None:
+    """Say the scores of scenes and of objects, if there are any."""
+    found = read_scene_scores(session)
+    if found is None:
+        return
+    say, unit = session.reporter.say, "ground" if found.unit == "m2" else "pixels"
+    weighed = f"{number(found.by_area)} weighed by their {unit}, {number(found.mean)} counted alike"
+    say(f"{len(found.scenes)} scenes, {found.metric} out of fold: {weighed}")
+    if found.objects is not None and found.objects_by_area is not None:
+        told, mean = found.objects, found.objects_by_area
+        sides = f"{told['predicted']} predicted, {told['true']} true, {told['pairs']} pairs at IoU {told['iou']}"
+        say(f"objects out of fold: F1 {number(told['f1'])} ({sides}); scene by scene, weighed: {number(mean['f1'])}")
 
 
 def number(score: float | None) -> str:

@@ -50,7 +50,7 @@ def tell(session: Session, rows: Sequence[FoldRow], print_: Fingerprint, kept: M
             "items that touch on the ground are trained on and scored: neighbours look alike, and scores are too "
             "good for new places; set folds.kind: spatial"
         )
-    write_json(session.run.root / "ground.json", {"version": 1, "folds": [one.to_plain() for one in found]})
+    write_json(session.run.ground, {"version": 1, "folds": [one.to_plain() for one in found]})
 
 
 def in_words(one: FoldGround) -> str:

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from maskwright.core.errors import DataError, InputError, MemoryLimitError
 from maskwright.core.files import read_json, safe_name, write_json
 from maskwright.core.grid import Grid, Lattice
-from maskwright.core.labels import Task, looks_background
+from maskwright.core.labels import Task
 from maskwright.core.recipe.load import recipe_hash
+from maskwright.core.recipe.scene_output import ScenesOutput
 from maskwright.core.runs import RunFolder, plain_json
 from maskwright.core.version import __version__
-from maskwright.data.ground import metres_a_pixel
 from maskwright.data.pixels.rasters import SUFFIXES
 from maskwright.data.pixels.windows import Windows, opened_windows
 from maskwright.inference.spool import NODATA, Spool
 from maskwright.output.geotiff import Layer, write_geotiff
-from maskwright.output.vector import FORMATS, Tracing, check_format, features_of, write_features
+from maskwright.output.vector import check_format
+from maskwright.workflows.scene_extras import Place, add_extras
 from maskwright.workflows.scene_members import Ensemble, Wishes, gather
 from maskwright.workflows.session import Session
 
@@ -44,41 +45,8 @@ class ScenePlan:
     memory: int = 2 << 30
     """Bytes the whole process should stay below."""
     wishes: Wishes = field(default_factory=Wishes)
-    polygons: str | None = None
-    """Format of polygons beside the rasters, a name of output.vector.FORMATS; None: no polygons."""
-    simplify: float = 0.0
-    """How far outlines may be moved to have fewer corners, in metres."""
-    least: float = 0.0
-    """Smaller features are left out, in square metres."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """The files of one raster's answer."""
-
-    folder: Path
-    name: str
-    """As the input, without suffix; safe as a file name."""
-
-    @property
-    def work(self) -> Path:
-        """Finished row bands, until the final files are there."""
-        return self.folder / f".{self.name}.bands"
-
-    @property
-    def probability(self) -> Path:
-        """Probabilities of all planes."""
-        return self.folder / f"{self.name}_probability.tif"
-
-    @property
-    def classes(self) -> Path:
-        """Class ids."""
-        return self.folder / f"{self.name}_classes.tif"
-
-    @property
-    def facts(self) -> Path:
-        """What the answer was made from; written last."""
-        return self.folder / f"{self.name}.json"
+    extras: ScenesOutput = field(default_factory=ScenesOutput)
+    """What is made beside the two rasters."""
 
 
 def predict_scenes(session: Session, plan: ScenePlan) -> None:
@@ -95,19 +63,30 @@ def predict_scenes(session: Session, plan: ScenePlan) -> None:
         Interrupted: a signal asked to stop; finished row bands are kept.
     """
     rasters = find_rasters(plan.input, plan.output)
+    with session.stop.listening(), RunFolder(plan.output).lock():
+        predict_rasters(session, plan, rasters)
+
+
+def predict_rasters(session: Session, plan: ScenePlan, rasters: Mapping[str, Path]) -> None:
+    """Predict named rasters into a folder that nobody else works in; see predict_scenes.
+
+    Args:
+        session: an opened recipe, trained.
+        plan: where and how; its input is not looked at.
+        rasters: name -> file; names may have folders.
+    """
     ensemble = gather(session, plan.wishes)
     for note in ensemble.notes:
         session.reporter.say(f"note: {note}")
     scenery = _scenery(session, ensemble)
     faults: list[InputError] = []
-    with session.stop.listening(), RunFolder(plan.output).lock():
-        for name, path in rasters.items():
-            try:
-                _predict(session, plan, ensemble, scenery, name, path)
-            except InputError as error:
-                faults.append(error)
-                if len(rasters) > 1:
-                    session.reporter.warn(f"left out: {error}")
+    for name, path in rasters.items():
+        try:
+            _predict(session, plan, ensemble, scenery, name, path)
+        except InputError as error:
+            faults.append(error)
+            if len(rasters) > 1:
+                session.reporter.warn(f"left out: {error}")
     if len(faults) == 1:
         raise faults[0]
     if faults:
@@ -161,17 +140,22 @@ def _scenery(session: Session, ensemble: Ensemble) -> Scenery:
     )
 
 
-def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Scenery, name: str, path: Path) -> None:
+def place_of(output: Path, name: str) -> Place:
+    """Return the files of the answer to a raster."""
     *folders, last = name.split("/")
-    place = Place(plan.output.joinpath(*map(safe_name, folders)), safe_name(last))
+    return Place(output.joinpath(*map(safe_name, folders)), safe_name(last))
+
+
+def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Scenery, name: str, path: Path) -> None:
+    place = place_of(plan.output, name)
     with opened_windows(path, session.recipe.data.max_pixels) as raster:
         lattice = scenery.lattice(raster.shape)
         _refuse_width(scenery, lattice, plan, path)
         made_from = plain_json({"maskwright": __version__, "raster": _identity(raster), **ensemble.facts})
-        if plan.polygons is not None:
-            check_format(plan.polygons, raster.grid.crs, path)
+        if plan.extras.polygons is not None:
+            check_format(plan.extras.polygons.format, raster.grid.crs, path)
         if _is_made(place, made_from):
-            if not _draw(session, plan, place, raster.grid):
+            if not _add(session, plan, place, raster.grid):
                 session.reporter.say(f"predict {name}: nothing to do")
             return
         with Spool(place.work, lattice, scenery.layers, made_from) as spool:
@@ -182,7 +166,13 @@ def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Sce
     size, count = f"{raster.shape[0]} x {raster.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
     written = f"written as {place.classes.name} and {place.probability.name}"
     session.reporter.say(f"predict {name}: {size} in {count} window{'s' if count > 1 else ''}, {written}")
-    _draw(session, plan, place, raster.grid)
+    _add(session, plan, place, raster.grid)
+
+
+def _add(session: Session, plan: ScenePlan, place: Place, grid: Grid) -> bool:
+    """Make what is wanted beside the rasters and is not there; say whether there was any."""
+    task, extras = session.recipe.task, plan.extras
+    return add_extras(place, grid, task, extras.polygons, session.reporter.say, uncertainty=extras.uncertainty)
 
 
 def _fill(session: Session, scenery: Scenery, raster: Windows, spool: Spool, name: str) -> None:
@@ -242,7 +232,7 @@ def _write(session: Session, ensemble: Ensemble, place: Place, grid: Grid, spool
     tags["MEMBERS"] = ", ".join(ensemble.facts["members"])
     scaled = {**tags, "PROBABILITY_SCALE": str(SCALE), "PROBABILITY": f"value / {SCALE}; {NODATA} is no data"}
     probability = Layer(grid, task.plane_names, NODATA, scaled, scale=1 / SCALE)
-    place.facts.unlink(missing_ok=True)
+    place.forget()
     write_geotiff(place.probability, probability, partial(spool.read, PROBABILITY))
     session.stop.check(f"all row bands of {place.name} are finished")
     write_geotiff(place.classes, _class_layer(task, grid, tags), partial(spool.read, CLASSES))
@@ -256,25 +246,3 @@ def _class_layer(task: Task, grid: Grid, tags: Mapping[str, str]) -> Layer:
         colours = [(0, 0, 0), *colours]
     palette = dict(enumerate(colours))
     return Layer(grid, ("class",), NODATA, tags, palette=palette, value_names=task.value_names, overviews="mode")
-
-
-def _draw(session: Session, plan: ScenePlan, place: Place, grid: Grid) -> bool:
-    """Write polygons of finished rasters, if they are wanted and not there yet; say whether any were written."""
-    if plan.polygons is None:
-        return False
-    path = place.folder / f"{place.name}_polygons{FORMATS[plan.polygons][1]}"
-    wanted = {"simplify": plan.simplify, "least": plan.least}
-    facts = read_json(place.facts)
-    drawn = facts.get("polygons", {})
-    if path.exists() and drawn.get(path.name) == wanted:
-        return False
-    task = session.recipe.task
-    names = dict(zip(task.values, task.value_names, strict=True))
-    background = task.kind == "binary" or looks_background(task.classes[0])
-    tracing = Tracing({k: v for k, v in names.items() if k or not background}, plan.simplify, plan.least)
-    planes = task.plane_names if task.kind == "multilabel" else ()
-    found = list(features_of(grid, (place.classes, place.probability), planes, metres_a_pixel, tracing))
-    write_features(path, found, grid.crs, plan.polygons)
-    write_json(place.facts, {**facts, "polygons": {**drawn, path.name: wanted}})
-    session.reporter.say(f"predict {place.name}: {len(found)} polygon{'s' if len(found) != 1 else ''} in {path.name}")
-    return True

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +16,18 @@ from pydantic import ValidationError
 from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import write_text
 from maskwright.core.labels import Task, TaskKind, apply_value_map
-from maskwright.data.pixels.rasters import read_mask
+from maskwright.data.ground import pixel_areas
+from maskwright.data.pixels.rasters import is_tiff, read_mask
+from maskwright.data.pixels.scenes import open_scene
 from maskwright.scoring.boundary import count_boundary
 from maskwright.scoring.counts import FIELDS, Counts, count
 from maskwright.scoring.dialects import dialects_of, translate
-from maskwright.scoring.measures import Measure, Per
+from maskwright.scoring.measures import Measure
 from maskwright.scoring.scores import METRICS, Empty, f_name, pixel_accuracy, score
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 MAX_PIXELS = 2_000_000_000
+PerItems = Literal["pooled", "image", "area"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class ScoreOptions:
     """How scores are taken.
 
     Args:
-        per: pooled: the pixels of all items together; image: the score of each item, and the mean of these.
+        per: pooled: the pixels of all items together; image: the score of each item, and the mean of these; area: that
+            mean weighed by the items' valid ground, or by their valid pixels where not all have coordinates.
         empty: what a class scores that neither truth nor prediction holds (per image: in that image).
         beta: of an F score to give besides the others: how many times recall weighs as much as precision.
         dialects: names from scoring/dialects.py, or of a tool, for all of its own.
@@ -40,7 +44,7 @@ class ScoreOptions:
         csv: file to write the score of each item to.
     """
 
-    per: Per = "pooled"
+    per: PerItems = "pooled"
     empty: Empty = "skip"
     beta: float | None = None
     dialects: tuple[str, ...] = ()
@@ -63,6 +67,9 @@ class _Counted:
     each: tuple[Counts, ...]
     edges: tuple[Counts, ...]
     """The same in bands along outlines; none if not asked for."""
+    areas: tuple[float, ...] = ()
+    """What each item weighs, where that is asked for."""
+    unit: str = ""
 
 
 def score_paths(
@@ -98,10 +105,13 @@ def score_paths(
     counted = count_all(pairs, kind, classes, ignore, boundary=wanted.boundary)
     if not sum(counted.each, Counts.zero(len(counted.names))).pixels.any():
         raise InputError("no pixel counts: all are ignored", where=truth, fix="check --ignore")
+    if wanted.per == "area":
+        unit, areas = _areas(pairs, counted, kind)
+        counted = replace(counted, areas=areas, unit=unit)
     scores = {name: translate(counted.each, name, kind) for name in names}
     told = {"task": kind, **_told(counted, wanted), "dialects": {name: _plain(value) for name, value in scores.items()}}
     if wanted.boundary:
-        found = _table(counted.edges, counted.names, wanted, ("iou",))
+        found = _table(replace(counted, each=counted.edges), wanted, ("iou",))
         classes_told = {name: row["iou"] for name, row in found["classes"].items()}
         told["boundary_iou"] = {"mean": found["mean"]["iou"], "classes": classes_told}
     if wanted.csv is not None:
@@ -118,7 +128,8 @@ def _told(counted: _Counted, wanted: ScoreOptions) -> dict[str, Any]:
         "empty": wanted.empty,
         "pixels": int(total.pixels.max(initial=0)),
         "pixel_accuracy": _plain(pixel_accuracy(total)),
-        **_table(counted.each, counted.names, wanted, wanted.metrics),
+        **({"area": sum(counted.areas), "unit": counted.unit} if counted.areas else {}),
+        **_table(counted, wanted, wanted.metrics),
     }
     numbers = total.to_plain()
     truths = np.array([counts.truth > 0 for counts in counted.each]).sum(0)
@@ -129,21 +140,41 @@ def _told(counted: _Counted, wanted: ScoreOptions) -> dict[str, Any]:
     return told
 
 
-def _table(
-    each: Sequence[Counts], names: Sequence[str], wanted: ScoreOptions, metrics: Sequence[str]
-) -> dict[str, dict[str, Any]]:
+def _table(counted: _Counted, wanted: ScoreOptions, metrics: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return mean: metric -> score, and classes: name -> metric -> score."""
-    stacked = np.stack([counts.stacked for counts in each])
+    stacked = np.stack([counts.stacked for counts in counted.each])
     mean: dict[str, Any] = {}
-    classes: dict[str, dict[str, Any]] = {name: {} for name in names}
-    assert len(classes) == each[0].classes, names
+    classes: dict[str, dict[str, Any]] = {name: {} for name in counted.names}
+    assert len(classes) == counted.each[0].classes, counted.names
+    weights = np.array(counted.areas or 1.0).reshape(-1, 1, 1)
     for metric in metrics:
-        measure = Measure(metric, wanted.per, wanted.empty)
-        sums = measure.lift(stacked).sum(0)
+        measure = Measure(metric, "pooled" if wanted.per == "pooled" else "image", wanted.empty)
+        sums = (measure.lift(stacked) * weights).sum(0) if counted.areas else measure.lift(stacked).sum(0)
         mean[metric] = _plain(measure.score(sums))
         for row, value in zip(classes.values(), measure.classes(sums), strict=True):
             row[metric] = _plain(value)
     return {"mean": mean, "classes": classes}
+
+
+def _areas(pairs: list[tuple[str, Path, Path]], counted: _Counted, kind: TaskKind) -> tuple[str, tuple[float, ...]]:
+    """Return the unit, and the ground of each item's valid pixels: m2, or pixels where not all have coordinates."""
+    files: dict[str, tuple[Path, Path]] = {}
+    for name, *both in pairs:
+        files.setdefault(str(Path(name).parent) if kind == "multilabel" else name, (both[0], both[1]))
+    pixels = [float(counts.pixels.max(initial=0)) for counts in counted.each]
+    sizes = [next((size for path in files[key] if (size := _pixel(path)) is not None), None) for key in counted.keys]
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return "pixels", tuple(pixels)
+    return "m2", tuple(count * size for count, size in zip(pixels, known, strict=True))
+
+
+def _pixel(path: Path) -> float | None:
+    """Return the ground of a pixel in square metres, the mean over a file; None: the file has no coordinates."""
+    if not is_tiff(path):
+        return None
+    areas = pixel_areas(open_scene(path).grid)
+    return None if areas is None else float(areas.mean())
 
 
 def _rows(counted: _Counted, wanted: ScoreOptions) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,11 +13,14 @@ from maskwright.cli.commands.run import MemberOption, Out, Overrides, Quick, Rec
 from maskwright.cli.spelt import spell_out
 
 if TYPE_CHECKING:
+    from maskwright.core.recipe.blocks import Recipe
+    from maskwright.core.recipe.scene_output import ScenesOutput
     from maskwright.workflows.scenes import ScenePlan
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 MEMORY = "2GB"
-ALONE = ("output", "members", "tta", "window", "overlap", "memory", "polygons", "simplify", "min_area")
+DRAWN = ("simplify", "min_area", "regularise")
+ALONE = ("output", "members", "tta", "window", "overlap", "memory", "uncertainty", "polygons", *DRAWN)
 """Options that say nothing without --input."""
 
 
@@ -38,6 +41,12 @@ class Rasters:
     memory: Annotated[
         str | None, typer.Option("--memory", help=f"With --input: what to stay below, e.g. 500MB [default: {MEMORY}].")
     ] = None
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty", help="With --input: the entropy of each answer as a raster too."
+        ),
+    ] = None
     polygons: Annotated[
         str | None, typer.Option("--polygons", help="With --input: polygons too, as gpkg, geojson or fgb.")
     ] = None
@@ -46,6 +55,10 @@ class Rasters:
     ] = None
     min_area: Annotated[
         float | None, typer.Option("--min-area", min=0, help="With --polygons: square metres of the least feature.")
+    ] = None
+    regularise: Annotated[
+        bool | None,
+        typer.Option("--regularise/--no-regularise", help="With --polygons: right angles, as buildings have them."),
     ] = None
 
 
@@ -74,7 +87,8 @@ def predict(
     plan = _plan(given, member)
     from maskwright.workflows.scenes import predict_scenes
 
-    predict_scenes(open_recipe(recipe, overrides, out, quick), plan)
+    session = open_recipe(recipe, overrides, out, quick)
+    predict_scenes(session, replace(plan, extras=_extras(given, session.recipe)))
 
 
 def _refuse_alone(given: Rasters) -> None:
@@ -102,13 +116,27 @@ def _plan(given: Rasters, member: str | None) -> ScenePlan:
     members = tuple(dict.fromkeys(part.strip() for part in named.split(",") if part.strip())) or None
     assert given.input is not None
     wishes = Wishes(members, _symmetries(given.tta), given.window, given.overlap)
-    drawn = (given.polygons, given.simplify or 0.0, given.min_area or 0.0)
-    if given.polygons is None and drawn != (None, 0.0, 0.0):
-        what, fix = "--simplify and --min-area are for polygons", "add --polygons gpkg"
-        raise InputError(what, where="command line", fix=fix)
     if given.polygons not in (None, *FORMATS):
         raise unknown("format of polygons", given.polygons or "", FORMATS, "--polygons")
-    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes, *drawn)
+    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes)
+
+
+def _extras(given: Rasters, recipe: Recipe) -> ScenesOutput:
+    """Return what is made beside the rasters: what the recipe's output says of scenes, and options above that."""
+    from maskwright.core.errors import InputError
+    from maskwright.core.recipe.scene_output import Polygons, ScenesOutput
+
+    block = next((one for one in recipe.output if isinstance(one, ScenesOutput)), ScenesOutput())
+    wishes = {name: getattr(given, name) for name in DRAWN if getattr(given, name) is not None}
+    polygons = block.polygons or (Polygons() if given.polygons else None)
+    if polygons is None and wishes:
+        what, fix = f"--{next(iter(wishes)).replace('_', '-')} is for polygons", "add --polygons gpkg"
+        raise InputError(what, where="command line", fix=fix)
+    if polygons is not None:
+        wishes |= {"format": given.polygons} if given.polygons else {}
+        polygons = polygons.model_copy(update=wishes)
+    uncertainty = block.uncertainty if given.uncertainty is None else given.uncertainty
+    return ScenesOutput(uncertainty=uncertainty, polygons=polygons)
 
 
 def _symmetries(text: str | None) -> tuple[str, ...] | None:

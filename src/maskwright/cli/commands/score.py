@@ -12,8 +12,8 @@ from maskwright.cli.spelt import spell_out
 
 if TYPE_CHECKING:
     from maskwright.core.labels import TaskKind
-    from maskwright.scoring.measures import Per
     from maskwright.scoring.scores import Empty
+    from maskwright.workflows.score import PerItems
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class How:
     """The options that say how scores are taken."""
 
     per: Annotated[
-        str, typer.Option("--per", help="pooled: all pixels together; image: each item's score, then their mean.")
+        str,
+        typer.Option("--per", help="pooled: all pixels; image: mean of items' scores; area: weighed by their area."),
     ] = "pooled"
     empty: Annotated[
         str, typer.Option("--empty", help="A class in neither truth nor prediction: skip, one or zero.")
@@ -34,7 +35,7 @@ class How:
     boundary: Annotated[bool, typer.Option("--boundary", help="Boundary IoU too.")] = False
     as_csv: Annotated[Path | None, typer.Option("--csv", help="Write the scores and counts of each item here.")] = None
     objects: Annotated[
-        bool, typer.Option("--objects", help="F1 of objects at IoU 0.5: one GeoTIFF against polygons or a mask.")
+        bool, typer.Option("--objects", help="F1 of objects at IoU 0.5: GeoTIFF against polygons or masks.")
     ] = False
 
 
@@ -54,7 +55,8 @@ def score(
     Dialects count as other tools and competitions do: mmseg, hf, torchmetrics, smp, sklearn, dacon, kaggle,
     image_class, each with all of its numbers, or one of them by its own name (docs/reference/scores.md).
 
-    With --objects, TRUTH may be GeoJSON, GPKG or FlatGeobuf in any coordinate system.
+    With --objects, TRUTH may be GeoJSON, GPKG or FlatGeobuf in any coordinate system. Of folders, every scene is
+    scored, and their mean by area.
 
     Example: maskwright score runs/camvid/output/masks PATH/valannot --task multiclass --classes 11 --ignore 11
     """
@@ -91,29 +93,53 @@ def _objects(predicted: Path, truth: Path, kind: TaskKind, *, as_json: bool, ask
     if kind != "binary":
         raise InputError(f"objects are scored where a task is binary, not {kind}", where="--task", fix="use binary")
     result = score_objects(predicted, truth)
-    if as_json:
-        say(json.dumps(result, indent=1))
-        return
-    found, pixels = result["objects"], result["pixels"]
+    for line in [json.dumps(result, indent=1)] if as_json else _object_lines(result):
+        say(line)
+
+
+def _object_lines(result: dict[str, Any]) -> list[str]:
+    """Put scores of objects and pixels into lines; of several scenes each, and the mean by area."""
+    lines = []
+    for name, scene in result.get("scenes", {}).items():
+        lines += [f"{name}: {scene['area']:.0f} {result['unit']}", *(f"  {line}" for line in _two_lines(scene))]
+    if "scenes" in result:
+        lines.append(f"{len(result['scenes'])} scenes together")
+    lines += _two_lines(result)
+    if "by_area" in result:
+        found, pixels = result["by_area"]["objects"], result["by_area"]["pixels"]
+        lines.append(f"mean of scenes, weighed by their {result['unit']}")
+        lines.append(_line("objects", found["f1"], found))
+        lines.append(f"{_line('pixels', pixels['dice'], pixels)}  IoU {_number(pixels['iou'])}")
+    return lines
+
+
+def _two_lines(scored: dict[str, Any]) -> list[str]:
+    found, pixels = scored["objects"], scored["pixels"]
     sides = f"{found['predicted']} predicted, {found['true']} true, {found['pairs']} pairs at IoU {found['iou']}"
-    for name, row, end in (("objects", found, sides), ("pixels", pixels, f"IoU {_number(pixels['iou'])}")):
-        f1 = _number(row["f1" if name == "objects" else "dice"])
-        say(f"{name:8} F1 {f1}  precision {_number(row['precision'])}  recall {_number(row['recall'])}  {end}")
+    end = f"IoU {_number(pixels['iou'])}"
+    return [
+        f"{_line('objects', found['f1'], found)}  {sides}",
+        f"{_line('pixels', pixels['dice'], pixels)}  {end}",
+    ]
 
 
-def _choices(task: str, per: str, empty: str) -> tuple[TaskKind, Per, Empty]:
+def _line(name: str, f1: float | None, row: dict[str, Any]) -> str:
+    return f"{name:8} F1 {_number(f1)}  precision {_number(row['precision'])}  recall {_number(row['recall'])}"
+
+
+def _choices(task: str, per: str, empty: str) -> tuple[TaskKind, PerItems, Empty]:
     """Check words that must be one of a few."""
     from typing import get_args
 
     from maskwright.core.errors import unknown
     from maskwright.core.labels import TaskKind
-    from maskwright.scoring.measures import Per
     from maskwright.scoring.scores import Empty
+    from maskwright.workflows.score import PerItems
 
-    for what, given, allowed in (("task", task, TaskKind), ("per", per, Per), ("empty", empty, Empty)):
+    for what, given, allowed in (("task", task, TaskKind), ("per", per, PerItems), ("empty", empty, Empty)):
         if given not in get_args(allowed):
             raise unknown(what, given, get_args(allowed), f"--{what}")
-    return cast("tuple[TaskKind, Per, Empty]", (task, per, empty))
+    return cast("tuple[TaskKind, PerItems, Empty]", (task, per, empty))
 
 
 def _lines(result: dict[str, Any], beta: float | None) -> list[str]:
@@ -121,7 +147,11 @@ def _lines(result: dict[str, Any], beta: float | None) -> list[str]:
     from maskwright.scoring.dialects import DIALECTS
     from maskwright.scoring.scores import f_name
 
-    how = "pixels pooled over items" if result["per"] == "pooled" else "each item scored, then a mean over items"
+    how = {
+        "pooled": "pixels pooled over items",
+        "image": "each item scored, then a mean over items",
+        "area": f"each item scored, then a mean over items weighed by their valid area in {result.get('unit')}",
+    }[result["per"]]
     absent = {"skip": "skipped", "one": "count as 1", "zero": "count as 0"}[result["empty"]]
     lines = [f"{result['items']} items, {result['task']}; {how}, classes absent from both sides {absent}"]
     shown = ["iou", "dice", "precision", "recall", "accuracy"]

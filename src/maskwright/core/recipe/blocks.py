@@ -15,6 +15,8 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
+from maskwright.core.recipe.scene_output import ScenesOutput, scenes_clashes
+from maskwright.core.recipe.scores import Scores
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, Source
 from maskwright.core.recipe.trackers import Tracker
@@ -234,7 +236,7 @@ class ReportOutput(Block):
     """How many of the worst and of the best items are shown."""
 
 
-Output = Annotated[MasksOutput | RleCsvOutput | ReportOutput, Field(discriminator="format")]
+Output = Annotated[MasksOutput | RleCsvOutput | ScenesOutput | ReportOutput, Field(discriminator="format")]
 
 
 class Rules(Block):
@@ -267,6 +269,8 @@ class Recipe(Block):
     mlflow, or a block with settings, e.g. {name: mlflow, uri: databricks}."""
     decision: Decision = Decision()
     """How probabilities become one answer."""
+    score: Scores = Scores()
+    """What is scored beside the decision's metric."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
     """Files to write."""
     rules: Rules = Rules()
@@ -328,6 +332,9 @@ def contradictions(recipe: Recipe) -> list[str]:
             ]
     for index, output in enumerate(recipe.output):
         found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
+    if recipe.score.objects and task.kind != "binary":
+        found.append(f"score.objects: is for binary tasks; the task is {task.kind}")
+    found += scenes_clashes(recipe.output, recipe.data.test)
     if sum(isinstance(output, MasksOutput) for output in recipe.output) > 1:
         found.append("output: two masks entries write the same folder; keep one")
     if len({output.file for output in recipe.output if isinstance(output, RleCsvOutput)}) < sum(

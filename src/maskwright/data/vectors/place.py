@@ -140,3 +140,31 @@ def write_outlines(shapes: Iterable[Any], codes: Sequence[int]) -> Outlines:
                 writer.ring(shapely.get_coordinates(hole).ravel().tolist(), hole=True)
         writer.close(code, 0)
     return writer.done()
+
+
+def read_outlines(outlines: Outlines, chosen: Sequence[int], scale: tuple[float, float]) -> NDArray[Any]:
+    """Return annotations that are polygons as shapes, the inverse of write_outlines.
+
+    Args:
+        outlines: annotations.
+        chosen: which of them; each has rings.
+        scale: (x, y) that their coordinates are multiplied by.
+
+    Returns:
+        (N,) valid shapely Polygons and MultiPolygons.
+    """
+    import shapely
+
+    found = []
+    for index in chosen:
+        parts: list[list[Points]] = []
+        for ring in range(outlines.firsts[index], outlines.firsts[index + 1]):
+            points = outlines.points[outlines.rings[ring] : outlines.rings[ring + 1]].reshape(-1, 2) * np.array(scale)
+            if outlines.holes[ring]:
+                parts[-1].append(points)
+            else:
+                parts.append([points])
+        shapes = [shapely.Polygon(part[0], part[1:]) for part in parts if len(part[0]) > 2]
+        whole = shapely.make_valid(shapes, method="structure", keep_collapsed=False)
+        found.append(shapely.union_all(whole))
+    return np.array(found, object)

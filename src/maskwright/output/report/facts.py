@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
+from maskwright.output.report.ground_facts import GroundFacts
 from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
 
 if TYPE_CHECKING:
@@ -262,5 +263,6 @@ class ReportFacts:
     items: tuple[ItemFacts, ...] = ()
     """For the table of items, any order."""
     spent: SpentFacts = field(default_factory=SpentFacts)
+    ground: GroundFacts = field(default_factory=GroundFacts)
     audit: AuditFacts | None = None
     """audit.json, if there is one."""

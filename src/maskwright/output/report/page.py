@@ -10,7 +10,17 @@ from pathlib import Path
 from string import Template
 
 from maskwright.core.files import write_text
-from maskwright.output.report import calibration, curves, data_sections, ensemble, gallery, item_table, sections, spent
+from maskwright.output.report import (
+    calibration,
+    curves,
+    data_sections,
+    ensemble,
+    gallery,
+    ground,
+    item_table,
+    sections,
+    spent,
+)
 from maskwright.output.report.facts import ReportFacts
 from maskwright.output.report.markup import Markup, text
 
@@ -34,8 +44,13 @@ def build_report(facts: ReportFacts, out: Path) -> Path:
 
 def render(facts: ReportFacts) -> Markup:
     """Return the page as HTML text."""
-    bodies = [(key, title, section(facts)) for key, (title, section) in SECTIONS.items()]
+    bodies = [(key, title, section(facts)) for key, (title, section) in SECTIONS.items() if shown(key, facts)]
     return assemble("report", facts.title, sections.lede(facts), bodies, facts.made.version)
+
+
+def shown(key: str, facts: ReportFacts) -> bool:
+    """Say whether a section is on the page: that of places only where items have a place."""
+    return key != "ground" or not facts.ground.empty
 
 
 def assemble(what: str, title: str, lede: Markup, bodies: Sequence[tuple[str, str, Markup]], version: str) -> Markup:
@@ -83,6 +98,7 @@ SECTIONS = {
     "classes": ("Classes", sections.classes),
     "cases": ("Cases", gallery.cases),
     "items": ("Items", item_table.items),
+    "ground": ("On the ground", ground.ground),
     "calibration": ("Calibration", calibration.calibration),
     "decision": ("Decision", ensemble.decision),
     "training": ("Training", curves.training),

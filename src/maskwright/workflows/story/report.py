@@ -27,6 +27,7 @@ from maskwright.output.report.page import build_report
 from maskwright.workflows.session import Session
 from maskwright.workflows.story.cases import gallery, previews
 from maskwright.workflows.story.decision import decided, finite, headline, insight, item_facts
+from maskwright.workflows.story.ground import ground_facts
 from maskwright.workflows.story.spent import history, spent
 
 
@@ -68,6 +69,7 @@ def write_report(session: Session, block: ReportOutput) -> None:
         insight=insight(found),
         items=item_facts(items, found),
         spent=spent(session.run, tuple(session.recipe.members), session.recipe.folds.count),
+        ground=ground_facts(session, print_, rows),
         audit=_audit(session),
     )
     build_report(page, session.run.report)
@@ -157,6 +159,8 @@ def _warnings(session: Session) -> tuple[str, ...]:
 def _provenance(session: Session) -> told.Provenance:
     files = [("output/", "masks and submissions"), ("decision.json", "weights, thresholds and the evidence")]
     files += [("items.csv", "scores item by item"), ("folds.csv", "which item is in which fold")]
+    files += [("scenes.json", "scores of whole scenes")] if session.run.scenes.exists() else []
+    files += [("ground.json", "how far folds lie apart")] if session.run.ground.exists() else []
     recipe = Path(session.run.recipe).read_text(encoding="utf-8")
     return told.Provenance(
         date=datetime.datetime.now(datetime.UTC).date().isoformat(),
