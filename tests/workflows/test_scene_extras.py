@@ -13,7 +13,8 @@ from maskwright.core.grid import Grid
 from maskwright.core.labels import Task
 from maskwright.core.recipe.scene_output import Polygons
 from maskwright.output.geotiff import Layer, write_geotiff
-from maskwright.workflows.scene_extras import Place, add_extras, entropy_rows
+from maskwright.output.uncertainty import entropy_rows
+from maskwright.workflows.scene_extras import Place, add_extras
 
 UTM = rasterio.CRS.from_epsg(32645).to_wkt()
 GRID = Grid(UTM, (0.5, 0.0, 300_000.0, 0.0, -0.5, 3_060_000.0), (2400, 900))

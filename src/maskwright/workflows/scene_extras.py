@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from maskwright.core.files import read_json, write_json
 from maskwright.core.grid import Grid
-from maskwright.core.labels import Task, TaskKind, looks_background
+from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.scene_output import Polygons
 from maskwright.core.version import __version__
 from maskwright.data.ground import pixel_areas, pixel_in_metres
 from maskwright.inference.spool import NODATA
-from maskwright.output.geotiff import BLOCK, Layer, write_geotiff
+from maskwright.output.geotiff import Layer, write_geotiff
+from maskwright.output.uncertainty import STEPS, entropy_rows
 from maskwright.output.vector import FORMATS, Ruler, Tracing, features_of, write_features
 
 RULER = Ruler(pixel_areas, pixel_in_metres)
-STEPS = 254
-"""A stored probability is value / STEPS, and so is a stored uncertainty."""
 
 
 @dataclass(frozen=True)
@@ -100,41 +96,6 @@ def _layer(grid: Grid) -> Layer:
     told = f"entropy of the answer over that of knowing nothing; value / {STEPS}; {NODATA} is no data"
     tags = {"SOFTWARE": f"maskwright {__version__}", "UNCERTAINTY": told}
     return Layer(grid, ("uncertainty",), NODATA, tags, scale=1 / STEPS)
-
-
-def entropy_rows(path: Path, kind: TaskKind) -> Iterator[NDArray[np.uint8]]:
-    """Give the uncertainty of a probability raster from the top, uint8 (rows, W): round(254 u), 255 is no data.
-
-    u is the entropy of the pixel's classes over its largest value, 0..1; of a multilabel task the mean over its
-    classes, each of which is there or not.
-
-    Args:
-        path: what predict wrote.
-        kind: of the task.
-    """
-    import rasterio
-    from rasterio.windows import Window
-
-    with rasterio.open(path, driver="GTiff") as file:
-        for top in range(0, file.height, BLOCK):
-            rows = min(BLOCK, file.height - top)
-            stored = file.read(window=Window(0, top, file.width, rows))
-            shares = np.rint(_entropy(stored, kind) * STEPS).astype(np.uint8)
-            yield np.where((stored == NODATA).all(0), np.uint8(NODATA), shares)
-
-
-def _entropy(stored: NDArray[np.uint8], kind: TaskKind) -> NDArray[np.float32]:
-    """Return the entropy of stored probabilities (K, h, w) over its largest value, 0..1."""
-    share = np.minimum(np.arange(256), STEPS) / STEPS
-    with np.errstate(divide="ignore", invalid="ignore"):
-        surprise = np.nan_to_num(-share * np.log(share))
-    if kind == "multiclass":
-        # shares add up to 1 but for rounding; divided by their sum S they have an entropy of sum(-p log p) / S + log S
-        total = np.maximum(share[stored].sum(0), 1 / STEPS)
-        found = surprise[stored].sum(0) / total + np.log(total)
-        return np.asarray(np.clip(found / np.log(len(stored)), 0, 1), np.float32)
-    both = ((surprise + surprise[np.maximum(STEPS - np.arange(256), 0)]) / np.log(2)).astype(np.float32)
-    return np.asarray(both[stored].mean(0), np.float32)
 
 
 def _draw(
