@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import chip, inspect, look, predict, probe, queue, run, score, view
+from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, view
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "init": inspect.init,
     "score": score.score,
     "chip": chip.chip,
+    "import-weights": bring.import_weights,
     "recipes": look.recipes,
     "doctor": look.doctor,
     "schema": look.schema,

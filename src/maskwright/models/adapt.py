@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +23,16 @@ class SegModel(nn.Module):
         network: maps (B, C, H, W) to (B, K, H, W) where H and W divide by `stride`; has `.encoder`.
         stride: pixels; what both sides must divide by.
         minimum: pixels; the least side the network can take, a multiple of `stride`.
+        border: what images are padded with, see pad.
     """
 
-    def __init__(self, network: nn.Module, stride: int, minimum: int) -> None:
+    def __init__(self, network: nn.Module, stride: int, minimum: int, border: Border = "mirror") -> None:
         super().__init__()
         assert minimum % stride == 0, (minimum, stride)
         self.network = network
         self.stride = stride
         self.minimum = minimum
+        self.border: Border = border
         self.auxiliary: Auxiliary | None = None
         self._still: list[nn.Module] = []
 
@@ -42,7 +45,7 @@ class SegModel(nn.Module):
         Returns:
             logits (B, K, H, W), alone or in Outputs.
         """
-        if self.training and self.auxiliary is not None:
+        if self.training and (self.auxiliary is not None or self._tells):
             return self.outputs(image)
         return self._run(image)[0]
 
@@ -52,29 +55,46 @@ class SegModel(nn.Module):
         Args:
             image: float (B, C, H, W), prepared as in training.
         """
-        if self.auxiliary is None:
-            return Outputs(self._run(image)[0], {})
-        self.auxiliary.listen(True)
+        if self.auxiliary is not None:
+            self.auxiliary.listen(True)
         try:
-            logits, padded = self._run(image)
+            found, padded = self._told(image)
         finally:
-            self.auxiliary.listen(False)
+            if self.auxiliary is not None:
+                self.auxiliary.listen(False)
+        further = {} if self.auxiliary is None else self.auxiliary(padded)
         height, width = image.shape[-2:]
         heads = {
-            name: found if found.ndim == 2 else found[..., :height, :width]
-            for name, found in self.auxiliary(padded).items()
+            name: each if each.ndim == 2 else each[..., :height, :width]
+            for name, each in (found.heads | further).items()
         }
-        return Outputs(logits, heads)
+        return Outputs(found.logits[..., :height, :width], heads, found.queries)
 
     @property
     def head_names(self) -> tuple[str, ...]:
         """Names of what auxiliary heads give, as in Outputs.heads."""
-        return () if self.auxiliary is None else self.auxiliary.names
+        own = tuple(getattr(self.network, "head_names", ()))
+        return own if self.auxiliary is None else (*own, *self.auxiliary.names)
+
+    @property
+    def _tells(self) -> bool:
+        """Whether the network itself has more to say in training than its logits."""
+        return hasattr(self.network, "outputs")
+
+    def _told(self, image: Tensor) -> tuple[Outputs, Tensor]:
+        """Return what the network says of the padded image, and that image."""
+        if not self._tells:
+            logits, padded = self._run(image)
+            return Outputs(logits, {}), padded
+        padded = pad(image, self.stride, self.minimum, self.border)
+        network: Any = self.network
+        found: Outputs = network.outputs(padded)
+        return found, padded
 
     def _run(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the main logits at the image's size, and the image as it was padded."""
         height, width = image.shape[-2:]
-        padded = pad(image, self.stride, self.minimum)
+        padded = pad(image, self.stride, self.minimum, self.border)
         logits: Tensor = self.network(padded)
         assert logits.shape[-2:] == padded.shape[-2:], (logits.shape, padded.shape)
         return logits[..., :height, :width], padded
@@ -148,22 +168,29 @@ class SegModel(nn.Module):
         return self
 
 
-def pad(image: Tensor, stride: int, minimum: int) -> Tensor:
+Border = Literal["mirror", "zeros"]
+
+
+def pad(image: Tensor, stride: int, minimum: int, border: Border = "mirror") -> Tensor:
     """Pad below and right until both sides divide by `stride` and reach `minimum`.
 
     The border is mirrored where the image is large enough for that, else its last row and column
-    are repeated: both keep the statistics of the image, which zeros would not.
+    are repeated: both keep the statistics of the image, which zeros would not. Networks that were
+    published with zeros (after normalisation) get those.
 
     Args:
         image: (B, C, H, W).
         stride: pixels.
         minimum: pixels, a multiple of stride.
+        border: mirror or zeros.
     """
     height, width = image.shape[-2:]
     below, right = padding_to_multiple((height, width), stride)
     below, right = max(below, minimum - height), max(right, minimum - width)
     if below == 0 and right == 0:
         return image
+    if border == "zeros":
+        return functional.pad(image, (0, right, 0, below))
     mode = "reflect" if below < height and right < width else "replicate"
     return functional.pad(image, (0, right, 0, below), mode=mode)
 
@@ -231,8 +258,9 @@ def freeze_unused(model: SegModel, bands: int) -> list[str]:
     device = next(model.parameters()).device
     model.eval()
     image = torch.linspace(-1, 1, bands * model.minimum**2, device=device)
-    logits, heads = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
-    torch.autograd.backward([each.float().square().sum() for each in (logits, *heads.values())])
+    logits, heads, queries = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
+    said = [logits, *heads.values(), *(part for each in queries for part in each)]
+    torch.autograd.backward([each.float().square().sum() for each in said])
     idle = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad and parameter.grad is None:

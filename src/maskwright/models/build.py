@@ -16,6 +16,9 @@ from maskwright.models import hub, taps
 from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
+from maskwright.models.zoo import segformer, upernet
+from maskwright.models.zoo.own import Either, Own
+from maskwright.models.zoo.pan import PanOptions, make_pan
 
 __all__ = ["ARCHITECTURES", "Architecture", "SegModel", "build_model", "check"]
 
@@ -130,10 +133,15 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "fpn": Smp("FPN", stages=taps.pyramid),
     "linknet": Smp("Linknet", needs_half=True, stages=taps.blocks),
     "manet": Smp("MAnet", stages=taps.blocks),
-    "pan": Smp("PAN", strides=(16, 32), bottleneck=8, stages=taps.gates),
+    "pan": Either(
+        Smp("PAN", strides=(16, 32), bottleneck=8, stages=taps.gates),
+        Own(PanOptions, make_pan, stride=32, minimum=256),
+    ),
     "pspnet": Smp("PSPNet"),
     "segformer": Smp("Segformer"),
+    "segformer_mmseg": Own(segformer.SegformerOptions, segformer.make_segformer, stages=segformer.stages),
     "unet": Smp("Unet", stages=taps.blocks),
     "unetplusplus": Smp("UnetPlusPlus", needs_half=True, stages=taps.nested_blocks),
     "upernet": Smp("UPerNet", stages=taps.laterals),
+    "upernet_mmseg": Own(upernet.UperOptions, upernet.make_upernet, stages=upernet.stages),
 }

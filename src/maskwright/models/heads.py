@@ -14,6 +14,15 @@ from maskwright.core.recipe.heads import ClassifyHead, DeepHead, FcnHead, Heads
 from maskwright.models.taps import Tap, encoder_maps
 
 
+class Queries(NamedTuple):
+    """What the queries of a mask transformer say after one of its layers."""
+
+    classes: Tensor
+    """Logits (B, Q, K + 1); the last is that of no object."""
+    masks: Tensor
+    """Logits (B, Q, h, w), coarser than the image as padded."""
+
+
 class Outputs(NamedTuple):
     """What a network with auxiliary heads gives in training."""
 
@@ -21,6 +30,8 @@ class Outputs(NamedTuple):
     """(B, K, H, W) of the main head."""
     heads: dict[str, Tensor]
     """Name of a head -> logits, (B, K, H, W), or (B, K) of one that speaks of the whole window."""
+    queries: tuple[Queries, ...] = ()
+    """Of a mask transformer: what its queries say before its first layer and after each, the last one last."""
 
 
 def main_logits(output: Tensor | Outputs) -> Tensor:

@@ -106,5 +106,5 @@ def _only_bands_differ(found: Tensor, wanted: Tensor, bands: int) -> bool:
 def _plain(name: str) -> str:
     """Drop wrappers' prefixes and write stages_0 as stages.0, as timm's own checkpoints do."""
     name = re.sub(r"^(?:module\.|network\.)+", "", name)
-    name = re.sub(r"^(?:encoder\.)?(?:model\.)?", "", name)
+    name = re.sub(r"^(?:encoder\.)?(?:model\.)*", "", name)
     return re.sub(r"_(\d+)\.", r".\1.", name)

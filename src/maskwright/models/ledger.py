@@ -94,6 +94,9 @@ def _tagged(member: str, encoder: str, tag: str) -> Entry:
     import timm
     from segmentation_models_pytorch.encoders import encoders
 
+    from maskwright.models.zoo.encoders import ENCODERS
+
+    encoder = ENCODERS[encoder].donor if encoder in ENCODERS else encoder
     name = encoder.removeprefix("tu-")
     if encoder.startswith("tu-"):
         config = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
@@ -143,6 +146,9 @@ def _from_file(member: str, name: str, path: Path) -> Entry:
     if not path.is_file():
         return Entry(member, said)
     metadata = read_metadata(path)
+    brought = read_facts(path).get("imported")
+    if isinstance(brought, Mapping):
+        return _imported(Entry(member, said), brought, path)
     licence = metadata.get("licence") or metadata.get("license")
     if licence:
         given = {"licence": licence, "source": metadata.get("source", "")}
@@ -154,6 +160,15 @@ def _from_file(member: str, name: str, path: Path) -> Entry:
     if before.get("commercial") != "no":  # on whose images the member was trained, the file does not say
         return Entry(member, said, source)
     return Entry(member, said, source, before.get("licence"), "no", "the weights it was trained from")
+
+
+def _imported(entry: Entry, brought: Mapping[str, Any], path: Path) -> Entry:
+    """Lay on an entry what import-weights wrote into a file: whose checkpoint it was, its digest, stated terms."""
+    source = brought.get("source") or f"{brought.get('file')}, a checkpoint of {brought.get('origin')}"
+    given = {key: brought.get(key) for key in ("licence", "commercial")}
+    says = "import-weights" if any(each is not None for each in given.values()) else ""
+    found = _stated(replace(entry, says=says), given, path)
+    return replace(found, source=f"{source} ({brought.get('digest')})")
 
 
 def _stated(entry: Entry, given: Any, where: Path) -> Entry:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -48,9 +49,9 @@ class Smp:
 
     def check(self, block: Model, where: str) -> None:
         """Refuse encoders, weights and options that cannot work; builds nothing on a real device."""
-        _check_encoder(self, block, where)
+        check_encoder(self, block, where)
         _check_options(self, block, where)
-        _check_weights(block, where)
+        check_weights(block, where)
         plan(self, block, where)
 
     def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
@@ -59,16 +60,26 @@ class Smp:
         weights: str | bool | None = block.tag if pretrained else None
         if weights is not None and block.encoder.startswith("tu-"):
             weights = True
-        try:
+        with fetching(block, where):
             network = _construct(self, block, bands, planes, weights, found.options)
-        except OSError as error:
-            raise InputError(
-                f"pretrained weights '{block.tag}' of encoder '{block.encoder}' cannot be fetched "
-                f"({type(error).__name__})",
-                where=where,
-                fix="connect to the network, or give weights: a local .safetensors file, or leave weights out",
-            ) from error
         return SegModel(network, found.stride, found.minimum)
+
+
+@contextmanager
+def fetching(block: Model, where: str) -> Iterator[None]:
+    """Say in one line that pretrained weights cannot be had.
+
+    Raises:
+        InputError: instead of the library's error.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"pretrained weights '{block.tag}' of encoder '{block.encoder}' cannot be fetched ({type(error).__name__})",
+            where=where,
+            fix="connect to the network, or give weights: a local .safetensors file, or leave weights out",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -197,7 +208,18 @@ def _construct(
     return network
 
 
-def _check_encoder(kind: Smp, block: Model, where: str) -> None:
+def check_encoder(kind: Smp, block: Model, where: str, ours: Iterable[str] = ()) -> None:
+    """Refuse an encoder that no library has, or that the architecture cannot use.
+
+    Args:
+        kind: the architecture.
+        block: the recipe's model block.
+        where: recipe key for messages.
+        ours: names of further encoders, for near misses.
+
+    Raises:
+        InputError: naming the encoder.
+    """
     import timm
     from segmentation_models_pytorch.encoders import encoders
 
@@ -224,7 +246,8 @@ def _check_encoder(kind: Smp, block: Model, where: str) -> None:
         raise InputError(
             f"'{name}' is a timm encoder", where=f"{where}.encoder", fix=f"write it with its prefix: tu-{name}"
         )
-    raise unknown("encoder", name, [*encoders, *(f"tu-{model}" for model in timm.list_models())], f"{where}.encoder")
+    known = [*ours, *encoders, *(f"tu-{model}" for model in timm.list_models())]
+    raise unknown("encoder", name, known, f"{where}.encoder")
 
 
 def _check_options(kind: Smp, block: Model, where: str) -> None:
@@ -248,7 +271,12 @@ def _check_options(kind: Smp, block: Model, where: str) -> None:
                 raise unknown(f"option of {block.architecture}", name, known, f"{where}.options")
 
 
-def _check_weights(block: Model, where: str) -> None:
+def check_weights(block: Model, where: str) -> None:
+    """Refuse a tag of weights that the encoder's library does not know.
+
+    Raises:
+        InputError: naming tag and encoder.
+    """
     import timm
     from segmentation_models_pytorch.encoders import encoders
 

@@ -89,7 +89,7 @@ class Loss(Part):
             valid: bool (B, H, W).
             numbers: of `numbers`, where the batch is one of several that make a step.
         """
-        logits, heads = (output, {}) if isinstance(output, Tensor) else output
+        logits, heads = (output, {}) if isinstance(output, Tensor) else (output.logits, output.heads)
         pixels = self._pixels(logits, label, valid)
         seen = {"": pixels} | {name: _of_head(given, pixels, valid) for name, given in heads.items()}
         sums = [addend.term.sums(seen[addend.head]) for addend in self.addends]
