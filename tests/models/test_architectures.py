@@ -88,8 +88,8 @@ def test_mix_transformer_needs_a_real_trial_and_gets_it():
     [
         (
             Model(architecture="unett"),
-            "r.yaml:m.architecture: unknown architecture 'unett' (did you mean 'unet'?); use one of: deeplabv3, "
-            "deeplabv3plus, dpt, fpn, linknet, manet, pan, pspnet, segformer, unet, unetplusplus, upernet",
+            "r.yaml:m.architecture: unknown architecture 'unett' (did you mean 'unet'?); use one of: "
+            + ", ".join(sorted(ARCHITECTURES)),
         ),
         (
             Model(encoder="convnext_atto"),
