@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, view
+from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, view, vote
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "queue": queue.queue,
     "init": inspect.init,
     "score": score.score,
+    "vote": vote.vote,
     "chip": chip.chip,
     "import-weights": bring.import_weights,
     "recipes": look.recipes,

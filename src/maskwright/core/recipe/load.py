@@ -38,7 +38,7 @@ def build(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise _first_fault(error, data, where) from None
+        raise first_fault(error, data, where) from None
 
 
 def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _set(node: Any, keys: Sequence[str], value: Any, text: str) -> Any:
     raise RecipeError(f"'{text}': nothing below '{head}' can be set", where="command line", fix="check the dotted key")
 
 
-def _first_fault(error: ValidationError, data: Any, where: str) -> RecipeError:
+def first_fault(error: ValidationError, data: Any, where: str) -> RecipeError:
     """Turn pydantic's first complaint into one line that names the key as the user wrote it."""
     detail = error.errors(include_url=False)[0]
     key = ".".join(_user_path(detail["loc"], data))
