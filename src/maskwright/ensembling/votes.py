@@ -190,7 +190,7 @@ class RunVote:
             kind = kernels.PICK if step.rule == "best" else kernels.VOTE
             rows.append((kind, len(inputs), len(inputs) + len(step.inputs), step.need))
             inputs += step.inputs
-            weights += step.weights or (0,) * len(step.inputs)
+            weights += step.weights or (1,) * len(step.inputs)
             if step.best is not None:
                 self.choices[number] = _choices(step, ballot)
         self.program = np.array(rows, np.int64)

@@ -1,6 +1,6 @@
-"""Compiled halves of votes.py: rows of a CSV found and joined, run lengths voted on from bytes to bytes.
+"""Compiled halves of votes.py: run lengths read, voted on and written, from bytes to bytes; no pixel is made.
 
-Nothing here raises and no pixel is made: a row that is not plain is given back by number, and Python looks at it.
+Nothing here raises: a row that is not plain is given back by number, and Python looks at it.
 Edges are places, from 0, where a mask turns to 1 or back, in turn; each list of edges ends with LIMIT.
 """
 
@@ -17,7 +17,6 @@ from maskwright.core.compiled import (
     BYTES_OUT,
     NUMBERS,
     NUMBERS_OUT,
-    Word,
     differs64,
     helper,
     kernel,
@@ -32,63 +31,17 @@ Numbers = NDArray[np.int64]
 
 FINE, ODD, FULL = range(3)
 """A row is done; Python must look at it; there is no room for what it gives."""
-SHIFT = 16
-"""Bits for the number of a voter beside a place: 65,536 voters at most."""
 LIMIT = 1 << 46
 """Places end below this; it stands behind the last edge of every list."""
+STRETCH = 1 << 12
+"""Places that are looked at together: what their weights change by fits the first cache."""
 VOTE, PICK = 0, 1
 """Kinds of a step: a weighted vote of its inputs, or one input for each row."""
 
 _TABLE = types.Array(types.int64, 2, "C", readonly=True)
-_TABLE_OUT = types.Array(types.int64, 2, "C")
 _ONE = np.uint64(1)
 _DIGIT_0 = np.uint64(0x3030303030303030)
-_FNV, _PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-_QUOTE, _COMMA, _FEED, _RETURN, _SPACE, _MINUS = 34, 44, 10, 13, 32, 45
-
-
-@helper
-def _marks(data: Bytes, index: int) -> Word:
-    """Return which of 64 bytes from `index` are line feeds or quotation marks, one bit each; none are past the end."""
-    if index + 64 <= data.size:
-        return ~(differs64(data, index, _FEED) & differs64(data, index, _QUOTE))
-    bits = np.uint64(0)
-    for place in range(data.size - index):
-        if data[index + place] == _FEED or data[index + place] == _QUOTE:
-            bits |= _ONE << np.uint64(place)
-    return bits
-
-
-@kernel(types.UniTuple(types.int64, 3)(BYTES, types.int64, types.int64, types.int64, NUMBERS_OUT))
-def line_ends(data: Bytes, at: int, stop: int, quoted: int, ends: Numbers) -> tuple[int, int, int]:
-    """Find line feeds outside quotation marks.
-
-    Args:
-        data: the file.
-        at: where to begin.
-        stop: where to stop; whole words of 64 bytes are looked at, so it may be passed by 63.
-        quoted: 1 if `at` lies inside quotation marks.
-        ends: filled with the places of line feeds.
-
-    Returns:
-        How many were found, where to go on, and whether that lies inside quotation marks. When `ends` is full it goes
-        on behind its last one.
-    """
-    count = 0
-    while at < stop:
-        marks = _marks(data, at)
-        while marks != 0:
-            place = at + lowest(marks)
-            marks &= marks - _ONE
-            if data[place] == _QUOTE:
-                quoted ^= 1
-            elif quoted == 0:
-                ends[count] = place
-                count += 1
-                if count == ends.size:
-                    return count, place + 1, 0
-        at += 64
-    return count, min(at, data.size), quoted
+_QUOTE, _FEED, _SPACE, _MINUS = 34, 10, 32, 45
 
 
 @helper
@@ -104,121 +57,6 @@ def _trimmed(data: Bytes, begin: int, end: int) -> Any:
         else:
             break
     return begin, end
-
-
-@kernel(types.UniTuple(types.int64, 2)(BYTES, NUMBERS, types.int64, _TABLE_OUT))
-def read_rows(data: Bytes, lines: Numbers, keys: int, rows: Numbers) -> tuple[int, int]:
-    """Split lines into id and value; the id is the first `keys` cells.
-
-    Args:
-        data: the file.
-        lines: int64 (N + 1,): each line's first byte, and one past the last line's line feed.
-        keys: cells that name a row, 1 or more.
-        rows: int64 (N, 4), filled: first byte, first byte of the value, byte past it, and a number made of the id
-            without its quotation marks; blank lines are left out.
-
-    Returns:
-        Rows found, and -1, or the line that has too few cells or an id with a comma or quotation mark inside.
-    """
-    count = 0
-    for line in range(lines.size - 1):
-        begin, end = lines[line], lines[line + 1] - 1
-        if end > begin and data[end - 1] == _RETURN:
-            end -= 1
-        if begin == end:
-            continue
-        at, left, code, quoted, closed, fresh = begin, keys, _FNV, False, False, True
-        while at < end and left > 0:
-            byte = data[at]
-            if byte == _QUOTE:
-                if not (quoted or fresh):
-                    return count, line
-                closed = quoted
-                quoted = not quoted
-                fresh = False
-            elif byte == _COMMA and not quoted:
-                left -= 1
-                closed, fresh = False, True
-                code = (code ^ np.uint64(byte)) * _PRIME
-            elif closed or (quoted and byte in (_COMMA, _FEED)):
-                return count, line
-            else:
-                fresh = False
-                code = (code ^ np.uint64(byte)) * _PRIME
-            at += 1
-        if left > 0:
-            return count, line
-        rows[count, 0], rows[count, 1], rows[count, 2] = begin, at, end
-        rows[count, 3] = np.int64(code ^ (code >> np.uint64(29)))
-        count += 1
-    return count, -1
-
-
-@helper
-def _same(one: Bytes, at: int, end: int, other: Bytes, place: int, stop: int) -> bool:
-    """Compare two ids, quotation marks left out."""
-    while True:
-        while at < end and one[at] == _QUOTE:
-            at += 1
-        while place < stop and other[place] == _QUOTE:
-            place += 1
-        if at == end or place == stop:
-            return at == end and place == stop
-        if one[at] != other[place]:
-            return False
-        at, place = at + 1, place + 1
-
-
-@kernel(types.int64(BYTES, _TABLE, NUMBERS_OUT))
-def claim(data: Bytes, rows: Numbers, slots: Numbers) -> int:
-    """Put every id into a table of open addresses; return -1, or the first row whose id was there before.
-
-    Args:
-        data: the file.
-        rows: int64 (N, 4), see read_rows.
-        slots: a power of two of them, more than rows, all 0; filled with row + 1.
-    """
-    mask = slots.size - 1
-    for row in range(rows.shape[0]):
-        slot = rows[row, 3] & mask
-        while slots[slot] != 0:
-            known = slots[slot] - 1
-            if rows[known, 3] == rows[row, 3] and _same(
-                data, rows[row, 0], rows[row, 1], data, rows[known, 0], rows[known, 1]
-            ):
-                return row
-            slot = (slot + 1) & mask
-        slots[slot] = row + 1
-    return -1
-
-
-@kernel(types.void(BYTES, _TABLE, NUMBERS, BYTES, _TABLE, NUMBERS_OUT))
-def find(data: Bytes, rows: Numbers, slots: Numbers, other: Bytes, theirs: Numbers, found: Numbers) -> None:
-    """Look up the ids of another file; `found` gets the row of the first file for each, or -1.
-
-    Args:
-        data: the first file.
-        rows: its rows, see read_rows.
-        slots: from claim.
-        other: the other file.
-        theirs: its rows.
-        found: int64, one for each row of the other file.
-    """
-    mask = slots.size - 1
-    for row in range(theirs.shape[0]):
-        begin, end, code = theirs[row, 0], theirs[row, 1], theirs[row, 3]
-        near = row < rows.shape[0] and rows[row, 3] == code  # nearly always: the same order
-        if near and _same(data, rows[row, 0], rows[row, 1], other, begin, end):
-            found[row] = row
-            continue
-        slot = code & mask
-        found[row] = -1
-        while slots[slot] != 0:
-            known = slots[slot] - 1
-            if rows[known, 3] == code and _same(data, rows[known, 0], rows[known, 1], other, begin, end):
-                found[row] = known
-                break
-            slot = (slot + 1) & mask
 
 
 @helper
@@ -339,58 +177,58 @@ def read_runs(
 
 
 @helper
-def _sweep(edges: Numbers, cursors: Numbers, steps: Numbers, tree: Numbers, size: int, need: int, out: int) -> int:
-    """Walk over the edges of all voters in order, and append the edges of where their weights reach `need`.
+def _sweep(edges: Numbers, cursors: Numbers, turns: Numbers, room: Numbers, marks: Any, need: int, out: int) -> Any:
+    """Append the edges of where the weights of all voters reach `need`.
 
-    A tree of losers finds the next edge: at each of its knots the larger of two waits, so that one way up gives the
-    least (Knuth, The Art of Computer Programming 3, 5.4.1).
+    Places are taken a stretch at a time: what weights change by at each place is added up in `room`, and a bit marks the
+    place, so that edges come in order without being compared; stretches without edges are passed over.
 
     Args:
         edges: lists that end with LIMIT; the answer is appended at `out`, and ends so too.
-        cursors: (size,) first edge of each voter; moved.
-        steps: (size,) weight of each voter; turned to and fro.
-        tree: (2 size,), room.
-        size: voters, filled up with empty ones to a power of two.
+        cursors: first edge of each voter; moved.
+        turns: weight of each voter; turned to and fro.
+        room: int64 (STRETCH,), all 0, and so left.
+        marks: uint64 (STRETCH / 64,), all 0, and so left.
         need: the sum of weights that is enough, 1 or more.
         out: where the answer begins.
 
     Returns:
         the place after it.
     """
-    for voter in range(size):
-        tree[size + voter] = (edges[cursors[voter]] << SHIFT) | voter
-    for knot in range(size - 1, 0, -1):
-        left, right = tree[2 * knot], tree[2 * knot + 1]
-        tree[knot] = min(left, right)
-    current = tree[1]
-    for knot in range(1, size):  # the winner of a knot is above it; what stays is the loser
-        left, right = tree[2 * knot], tree[2 * knot + 1]
-        tree[knot] = max(left, right)
-    begin, total, inside = out, np.int64(0), False
-    while (current >> SHIFT) < LIMIT:
-        voter, place = current & ((1 << SHIFT) - 1), current >> SHIFT
-        total += steps[voter]
-        steps[voter] = -steps[voter]
-        cursors[voter] += 1
-        current = (edges[cursors[voter]] << SHIFT) | voter
-        knot = (voter + size) >> 1
-        while knot > 0:
-            waits = tree[knot]
-            tree[knot] = max(waits, current)
-            current = min(waits, current)
-            knot >>= 1
-        if (total >= need) != inside:
-            inside = not inside
-            if out > begin and edges[out - 1] == place:
-                out -= 1  # there and back at one place
-            else:
-                edges[out] = place
-                out += 1
+    total, inside = np.int64(0), False
+    while True:
+        first = np.int64(LIMIT)
+        for voter in range(cursors.size):
+            first = min(first, edges[cursors[voter]])
+        if first >= LIMIT:
+            break
+        base = first - first % STRETCH
+        for voter in range(cursors.size):
+            cursor, turn = cursors[voter], turns[voter]
+            place = edges[cursor] - base
+            while place < STRETCH:
+                room[place] += turn
+                marks[place >> 6] |= _ONE << np.uint64(place & 63)
+                turn = -turn
+                cursor += 1
+                place = edges[cursor] - base
+            cursors[voter], turns[voter] = cursor, turn
+        for word in range(marks.size):
+            bits = marks[word]
+            marks[word] = 0
+            while bits != 0:
+                place = (word << 6) + lowest(bits)
+                bits &= bits - _ONE
+                total += room[place]
+                room[place] = 0
+                edges[out] = base + place
+                out += (total >= need) != inside
+                inside = total >= need
     edges[out] = LIMIT
     return out + 1
 
 
-@kernel(types.UniTuple(types.int64, 3)(NUMBERS_OUT, _TABLE, _TABLE, NUMBERS, NUMBERS, _TABLE, types.int64, NUMBERS_OUT))
+@kernel(types.void(NUMBERS_OUT, _TABLE, _TABLE, NUMBERS, NUMBERS, _TABLE, types.int64, NUMBERS_OUT))
 def vote_rows(
     edges: Numbers,
     places: Numbers,
@@ -400,7 +238,7 @@ def vote_rows(
     choices: Numbers,
     work: int,
     answers: Numbers,
-) -> tuple[int, int, int]:
+) -> None:
     """Take rows through all steps of a program.
 
     Args:
@@ -412,38 +250,25 @@ def vote_rows(
         choices: int64 (S, R), for PICK: the input of each row, counted from the step's first.
         work: where answers begin in `edges`; those of inner steps are overwritten by the next row's.
         answers: int64 (R + 1,), filled: where each row's answer begins, and the end.
-
-    Returns:
-        Status, rows done, and the place after the last answer.
     """
     files, rows, steps = places.shape[0], places.shape[1] - 1, program.shape[0]
-    most = 1
-    for step in range(steps):
-        while most < program[step, 2] - program[step, 1]:
-            most *= 2
-    cursors, turns, tree = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(2 * most, np.int64)
+    cursors, turns = np.empty(inputs.size, np.int64), np.empty(inputs.size, np.int64)
+    room, marks = np.zeros(STRETCH, np.int64), np.zeros(STRETCH // 64, np.uint64)
     given = np.empty(files + steps, np.int64)
-    nothing = work  # one empty list for voters that only fill up
-    edges[nothing] = LIMIT
-    at = work + 1
+    at = work
     for row in range(rows):
         for file in range(files):
             given[file] = places[file, row]
         inner = at
         for step in range(steps):
-            first, last = program[step, 1], program[step, 2]
-            size = 1
+            first, count = program[step, 1], program[step, 2] - program[step, 1]
             if program[step, 0] == PICK:
-                cursors[0], turns[0] = given[inputs[first + choices[step, row]]], 1
-            else:
-                while size < last - first:
-                    size *= 2
-                for voter in range(size):
-                    real = first + voter < last
-                    cursors[voter] = given[inputs[first + voter]] if real else nothing
-                    turns[voter] = weights[first + voter] if real else 0
+                first, count = first + choices[step, row], 1
+            for voter in range(count):
+                cursors[voter] = given[inputs[first + voter]]
+                turns[voter] = weights[first + voter]
             given[files + step] = inner
-            inner = _sweep(edges, cursors, turns, tree, size, program[step, 3], inner)
+            inner = _sweep(edges, cursors[:count], turns[:count], room, marks, program[step, 3], inner)
         answers[row] = at
         last_one = given[files + steps - 1]
         while edges[last_one] < LIMIT and last_one > at:  # down over the answers of inner steps
@@ -452,7 +277,6 @@ def vote_rows(
         at = inner if last_one == at else at + 1
         edges[at - 1] = LIMIT
     answers[rows] = at
-    return FINE, rows, at
 
 
 @kernel(types.UniTuple(types.int64, 3)(BYTES, _TABLE, NUMBERS, NUMBERS, types.int64, BYTES, BYTES_OUT))

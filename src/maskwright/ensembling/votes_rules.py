@@ -193,9 +193,7 @@ def _need(group: Group, name: str, weights: Sequence[int]) -> int:
     weighted = group.weights is not None or group.scores is not None
     if (group.at_least is None) == (group.threshold is None):
         said = "neither at_least nor threshold is" if group.at_least is None else "both at_least and threshold are"
-        raise InputError(
-            f"{said} given", where=name, fix="say how many members, or what share of weights, is enough"
-        )
+        raise InputError(f"{said} given", where=name, fix="say how many members, or what share of weights, is enough")
     if group.threshold is not None:
         return enough(group.threshold, sum(weights))
     if weighted:

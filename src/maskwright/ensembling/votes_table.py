@@ -91,7 +91,7 @@ class Table:
 
     def _read_rows(self, keys: int) -> Numbers:
         """Find all rows, a stretch of the file at a time."""
-        from maskwright.ensembling import votes_kernels as kernels
+        from maskwright.ensembling import votes_row_kernels as kernels
 
         ends, found = np.empty(ROOM, np.int64), []
         at, quoted, line = self._first, 0, self._first
@@ -149,7 +149,7 @@ def join(first: Table, others: Sequence[Table]) -> list[Numbers]:
     Raises:
         InputError: an id that stands twice in a file, or is not in all of them.
     """
-    from maskwright.ensembling import votes_kernels as kernels
+    from maskwright.ensembling import votes_row_kernels as kernels
 
     count = len(first.rows)
     slots = np.zeros(1 << max(4, (2 * count).bit_length()), np.int64)
