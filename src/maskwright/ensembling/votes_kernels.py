@@ -180,8 +180,8 @@ def read_runs(
 def _sweep(edges: Numbers, cursors: Numbers, turns: Numbers, room: Numbers, marks: Any, need: int, out: int) -> Any:
     """Append the edges of where the weights of all voters reach `need`.
 
-    Places are taken a stretch at a time: what weights change by at each place is added up in `room`, and a bit marks the
-    place, so that edges come in order without being compared; stretches without edges are passed over.
+    Places are taken a stretch at a time: what weights change by at each place is added up in `room`, a bit marks the
+    place, so that edges come in order without being compared, and stretches without edges are passed over.
 
     Args:
         edges: lists that end with LIMIT; the answer is appended at `out`, and ends so too.
