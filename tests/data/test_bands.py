@@ -121,6 +121,18 @@ def test_derived_channels_are_made_after_augmentation(tmp_path: Path) -> None:
         ({"bands": ["x"], "band_names": ["a", "b"]}, "bands: 'x' is no band; there are a, b"),
         ({"bands": [3], "band_names": ["a", "b"]}, "bands: 3 is beyond the 2 band_names"),
         ({"band_names": ["a", "a"]}, "band_names: a name occurs twice; give each band its own"),
+        ({"derived": "means"}, "data.derived: is a list of means and formulas, got 'means'; write "),
+        (
+            {"derived": ["mean"]},
+            "derived: entry 1 is 'mean' .did you mean 'means'.., neither means nor {name: formula}; ",
+        ),
+        ({"derived": ["means", 3]}, "derived: entry 2 is 3, neither means nor {name: formula}; write "),
+        (
+            {"derived": [{"2x": "b1"}]},
+            "derived: entry 1 calls a channel '2x', and names are a letter, then letters, dig",
+        ),
+        ({"derived": [{"x": 2}]}, "derived: entry 1: the formula of x is 2, not text; write "),
+        ({"derived": [{}]}, "derived: entry 1 is empty; write "),
         ({"derived": ["means", "means"]}, "derived: a channel is named twice; keep one"),
         ({"bands": [1], "derived": [{"i": "b1 + b2"}]}, "derived.i: 'b1 + b2' names 'b2', which is no band"),
     ],

@@ -253,3 +253,30 @@ def test_gpkg_and_flatgeobuf_say_the_same_as_geojson(tmp_path: Path) -> None:
     assert joined(tmp_path, SCENES, labels="labels.gpkg", attribute="sort")[1] == [
         f"{tmp_path}/labels.gpkg: no feature has an attribute 'sort'; they have 'kind'; set attribute to one of these"
     ]
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32760"])
+@pytest.mark.parametrize("kind", ["on the other turn", "cut", "jumping", "on this turn"])
+def test_labels_and_scenes_meet_across_the_antimeridian(tmp_path: Path, crs: str, kind: str) -> None:
+    """180 and -180 are one meridian, however a file spells places beside it."""
+    place = Affine(0.001, 0, 179.968, 0, -0.001, -16)
+    if crs != "EPSG:4326":
+        (x,), (y,) = reproject("EPSG:4326", crs, [179.968], [-16.0])
+        place = Affine(107, 0, x, 0, -110.6, y)
+    write_tiff(tmp_path / "images" / "town.tif", scene(), place, crs)
+
+    def ring(left: float, right: float) -> list[list[float]]:
+        return [[left, -16.04], [right, -16.04], [right, -16.01], [left, -16.01], [left, -16.04]]
+
+    rings = {
+        "on this turn": [ring(179.98, 180.02)],
+        "on the other turn": [ring(-180.02, -179.98)],
+        "cut": [ring(179.98, 180), ring(-180, -179.98)],
+        "jumping": [ring(179.98, -179.98)],
+    }[kind]
+    write_geojson(tmp_path / "labels.geojson", rings, crs=None)
+    source, findings = joined(tmp_path, chip=32)
+    assert findings == []
+    _, label = put_together(source, (64, 64))
+    assert abs(int(label.sum()) - 40 * 30) <= (0 if crs == "EPSG:4326" else 40)
+    assert label[20, 13:50].all()

@@ -99,3 +99,28 @@ def test_what_is_hidden_and_what_is_constant_does_no_harm() -> None:
 def test_settings_that_do_not_go_together_are_refused(more: dict, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         Data(train=MASKED, **more)
+
+
+def test_chips_are_stretched_by_the_levels_of_their_scene(tmp_path: Path) -> None:
+    pixels = scene(0, 60, 90, 3)
+    pixels[:, 45:] //= 4
+    pixels[0] = 0
+    write_tiff(tmp_path / "images" / "town.tif", pixels, nodata=0)
+    ready = Preprocess((0, 1, 2), 255.0, (0.0,) * 3, (1.0,) * 3, stretch=Stretch(over="scene"))
+    own = ready.of_scene(tmp_path / "images" / "town.tif")
+    expected = np.percentile(pixels[1:].reshape(-1, 3), (2, 98), axis=0)
+    np.testing.assert_allclose([own.low, own.high], expected, rtol=1e-5)
+    assert own(pixels[1:, 45:]).max() < 0.3  # dark beside the rest of its scene
+    assert own.of_scene(tmp_path / "images" / "other.tif") is own
+    plain = Preprocess((0, 1, 2), 255.0, (0.0,) * 3, (1.0,) * 3)
+    assert plain.of_scene(tmp_path / "images" / "other.tif") is plain
+    again = Preprocess.from_plain(json.loads(json.dumps(ready.to_plain())))
+    assert again == ready  # levels are those of what is predicted, not of what was trained on
+
+
+def test_levels_of_a_large_scene_come_from_an_even_grid_of_windows(tmp_path: Path) -> None:
+    wide = np.repeat(np.linspace(0, 200, 1300).astype(np.uint8)[None, :, None], 1200, axis=0)
+    write_tiff(tmp_path / "wide.tif", wide, tiled=True, blockxsize=128, blockysize=128)
+    own = Preprocess((0,), 255.0, (0.0,), (1.0,), stretch=Stretch(over="scene")).of_scene(tmp_path / "wide.tif")
+    assert abs(own.low[0] - 4) <= 2
+    assert abs(own.high[0] - 196) <= 2

@@ -113,8 +113,9 @@ class _Items:
 
     def _read(self, key: str) -> Item:
         item = read_item(self.source, key, self.task, self.max_pixels, soft=self.soft)
-        where = str(self.source.image_path(key))
-        return replace(item, image=self.preprocess.number(item.image, item.seen, where), seen=item.valid)
+        path = self.source.image_path(key)
+        image = self.preprocess.of_scene(path).number(item.image, item.seen, str(path))
+        return replace(item, image=image, seen=item.valid)
 
     def layers(self, key: str) -> Layers:
         """Return the layers of an item at full size; they must not be written to."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,20 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.expressions import read_formula
+from maskwright.core.grid import Window
 from maskwright.core.recipe.blocks import Data, Stretch
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.pixels.header import Pixels, Valid
+from maskwright.data.pixels.windows import opened_windows
 from maskwright.data.stretch import Levels, apply_levels, levels_of_image
 from maskwright.data.windows import to_planes
 
 MEANS = "means"
 """Entry of `derived` that stands for the mean of each band."""
+SIDE, GRID = 128, 8
+"""Levels of a scene are found from up to GRID x GRID windows of SIDE x SIDE pixels."""
+MOST_PIXELS = 1 << 30
+"""Of a picture that is no GeoTIFF; the audit applies data.max_pixels."""
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet in RGB divided by 255 (torchvision, models/_presets)."""
 
@@ -68,6 +76,22 @@ class Preprocess:
         """
         return self.normalise(self.number(image, valid, where))
 
+    def of_scene(self, path: Path) -> Preprocess:
+        """Return how the parts of one file are prepared: with its own levels, for a stretch over scenes; else as this.
+
+        Levels are found from all valid pixels of the file, or where it is large from those of an even grid of windows,
+        about a million pixels. They are worked out once for each file.
+
+        Args:
+            path: the image file; any size if it is a GeoTIFF.
+
+        Raises:
+            InputError: the file cannot be read, or has other bands than the model was trained on.
+        """
+        if self.stretch is None or self.stretch.over != "scene":
+            return self
+        return _with_levels(self, path, path.stat().st_mtime_ns)
+
     def number(self, image: Pixels, valid: Valid | None = None, where: str = "") -> Pixels:
         """Do the first half, after which augmentation comes: choose bands, divide, put the mean where not valid.
 
@@ -87,6 +111,7 @@ class Preprocess:
         return filled
 
     def _levels(self, chosen: Pixels, valid: Valid | None, stretch: Stretch) -> Levels:
+        assert stretch.over != "scene", "ask of_scene for the levels first"
         if stretch.over == "item":
             return levels_of_image(chosen, valid, stretch)
         return np.array([self.low, self.high], np.float32)
@@ -117,6 +142,10 @@ class Preprocess:
                 result[place] = self._formula(entry, planes)
                 place += 1
         return result
+
+    def selected(self, image: Pixels, where: str) -> Pixels:
+        """Return the bands of an image (H, W, B) that the model gets, as they are in the file; see __call__."""
+        return self._select(image, where)
 
     def _formula(self, text: str, planes: Sequence[Pixels]) -> NDArray[np.float32]:
         """Work out a formula on the values of the file, divided."""
@@ -205,6 +234,27 @@ def preprocess_for(data: Data, fingerprint: Fingerprint) -> Preprocess:
         names=data.used_names(fingerprint.bands) if data.derived else (),
         derived=_derived(data, fingerprint.bands),
     )
+
+
+@lru_cache(maxsize=1024)
+def _with_levels(ready: Preprocess, path: Path, stamp: int) -> Preprocess:
+    """Return a preparation with the levels of one file; the stamp makes it forget a file that was changed."""
+    stretch = ready.stretch
+    assert stretch is not None, stamp
+    with opened_windows(path, MOST_PIXELS) as raster:
+        size = (min(SIDE, raster.shape[0]), min(SIDE, raster.shape[1]))
+        places = [
+            [round(place) for place in np.linspace(0, length - side, min(GRID, -(-length // side)))]
+            for length, side in zip(raster.shape, size, strict=True)
+        ]
+        seen = []
+        for row in places[0]:
+            for col in places[1]:
+                pixels, valid = raster.read(Window(row, col, *size))
+                seen.append(ready.selected(pixels, str(path))[valid])
+    low, high = levels_of_image(np.concatenate(seen)[np.newaxis], None, stretch)
+    own = stretch.model_copy(update={"over": "set"})
+    return replace(ready, stretch=own, low=tuple(low.tolist()), high=tuple(high.tolist()))
 
 
 def _derived(data: Data, count: int) -> tuple[str, ...]:

@@ -159,7 +159,8 @@ def _load(job: PredictJob, group: Sequence[str]) -> list[_Loaded]:
     loaded = []
     for key in group:
         image, valid = job.source.read_image(key, job.max_pixels)
-        loaded.append(_Loaded(job.preprocess(image, valid, str(job.source.image_path(key))), valid))
+        path = job.source.image_path(key)
+        loaded.append(_Loaded(job.preprocess.of_scene(path)(image, valid, str(path)), valid))
     return loaded
 
 

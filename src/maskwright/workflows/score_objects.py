@@ -20,7 +20,7 @@ from maskwright.data.sources.outlines import Drawing
 from maskwright.data.sources.scene_labels import PolygonLabel
 from maskwright.data.vectors.features import Features
 from maskwright.data.vectors.place import hits, on_pixels, write_outlines
-from maskwright.data.vectors.read import SUFFIXES, read_features
+from maskwright.data.vectors.read import EMPTY, SUFFIXES, read_features
 from maskwright.output.vector import STRIP
 from maskwright.scoring.counts import Counts, count
 from maskwright.scoring.objects import ObjectCounts
@@ -82,7 +82,9 @@ def score_objects(predicted: Path, truth: Path) -> dict[str, Any]:
     if not predicted.is_dir():
         return _told(_score_one(predicted, truth, _features(truth)))
     pairs, common = _pairs(predicted, truth), _features(truth)
-    found = {name: _score_one(*pair, common or _features(pair[1]), alone=False) for name, pair in pairs.items()}
+    found = {
+        name: _score_one(*pair, common or _features(pair[1], alone=False), alone=False) for name, pair in pairs.items()
+    }
     if not sum(one.objects.true for one in found.values()):
         raise InputError("no true object lies on any scene", where=truth, fix="check the coordinate systems")
     objects = sum((one.objects for one in found.values()), ObjectCounts())
@@ -167,12 +169,12 @@ def _named(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _features(truth: Path) -> Features | None:
-    """Read polygons; None: the truth is none."""
+def _features(truth: Path, *, alone: bool = True) -> Features | None:
+    """Read polygons; None: the truth is none. A file of one scene of several may hold none."""
     if not is_vector(truth):
         return None
     features = read_features(truth)
-    refuse([one for one in features.findings if one.severity == "fault"])
+    refuse([one for one in features.findings if one.severity == "fault" and (alone or one.what != EMPTY)])
     return features
 
 

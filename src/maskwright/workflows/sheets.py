@@ -58,8 +58,9 @@ class Sheet:
             if begin < end:
                 there = slice(begin - top, end - top), slice(window.col, window.col + window.width)
                 own = slice(begin - window.row, end - window.row)
-                for whole, part in zip(found, read(key), strict=True):
-                    whole[there] = part[own]
+                piece = read(key)
+                found.answer[there], found.chance[there] = piece.answer[own], piece.chance[own]
+                found.truth[there], found.valid[there] = piece.truth[own], piece.valid[own]
         self._last = (top, rows), found
         return found
 

@@ -12,6 +12,7 @@ from maskwright.core.errors import near
 from maskwright.core.expressions import read_formula
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.derived import BandName, check_derived
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
@@ -21,8 +22,6 @@ from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, Source
 from maskwright.core.recipe.trackers import Tracker
 
-BandName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,39}$")]
-"""Name of a band, as formulas can hold it."""
 Bands = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1024)], ...],
     Field(min_length=1),
@@ -64,8 +63,9 @@ class Stretch(Block):
     """Percentile that becomes 0."""
     high: float = Field(default=98.0, gt=0, le=100)
     """Percentile that becomes 1."""
-    over: Literal["set", "item"] = "set"
-    """set: levels of all training items; item: of each image (with `chip: whole`, of each scene) by itself."""
+    over: Literal["set", "item", "scene"] = "set"
+    """set: levels of all training items; item: of each item by itself, so of each chip of a scene; scene: of the whole
+    file that it is a part of."""
     bands: Literal["each", "together"] = "each"
     """each: levels for each band; together: the lowest and highest of all bands for all, so that colours stay."""
 
@@ -90,7 +90,7 @@ class Data(Block):
     the first image. Names are those of band_names."""
     band_names: tuple[BandName, ...] | None = Field(default=None, min_length=1)
     """Names of all bands of a file, in its order; None: what the first file calls them, if bands goes by names."""
-    derived: tuple[Literal["means"] | dict[BandName, str], ...] = ()
+    derived: Annotated[tuple[Literal["means"] | dict[BandName, str], ...], BeforeValidator(check_derived)] = ()
     """Channels made of the bands of a sample after augmentation: means (for each band the mean of its pixels above 0,
     as a constant plane), and formulas of bands: [means, {ndvi: (nir - red) / (nir + red)}]."""
     divide: float | None = Field(default=None, gt=0)
@@ -128,8 +128,9 @@ class Data(Block):
             raise ValueError(f"bands: {max(self.bands)} is beyond the {len(self.band_names)} band_names")
         if self.stretch is not None and self.divide is not None:
             raise ValueError("stretch: values are stretched instead of divided; leave divide out")
-        if self.stretch is not None and self.stretch.over == "item" and self.normalize == "dataset":
-            raise ValueError("stretch: over item leaves no mean of the set; set normalize: none, or imagenet")
+        if self.stretch is not None and self.stretch.over != "set" and self.normalize == "dataset":
+            what = f"stretch: over {self.stretch.over} leaves no mean of the set"
+            raise ValueError(f"{what}; set normalize: none, or imagenet")
         made = [name for entry in self.derived if isinstance(entry, dict) for name in entry]
         if len(set(made)) < len(made) or sum(entry == "means" for entry in self.derived) > 1:
             raise ValueError("derived: a channel is named twice; keep one")

@@ -55,7 +55,9 @@ def beyond(features: Features, scenes: Mapping[str, Scene]) -> Iterator[Finding]
     outside = []
     for key, scene in scenes.items():
         box = bounds_in(scene.grid, features.crs)
-        if box is None or box[0] > high_x or box[2] < low_x or box[1] > high_y or box[3] < low_y:
+        turns = (0.0, 360.0, -360.0) if box is not None and in_degrees(features.crs) else (0.0,)
+        aside = box is None or all(box[0] + turn > high_x or box[2] + turn < low_x for turn in turns)
+        if aside or box is None or box[1] > high_y or box[3] < low_y:
             outside.append(key)
     if outside:
         what = f"{len(outside)} of {len(scenes)} scenes lie outside of the polygons' bounds and count as background"

@@ -23,7 +23,7 @@ from maskwright.data.sources.scene_labels import PolygonLabel, RasterLabel, Scen
 from maskwright.data.sources.vector import class_code, note_rest, rest_of, unknown_classes, unused_names
 from maskwright.data.vectors.features import Features
 from maskwright.data.vectors.place import hits, on_pixels, write_outlines
-from maskwright.data.vectors.read import read_features
+from maskwright.data.vectors.read import EMPTY, read_features
 
 RULES: dict[str, Rule] = {"centre": "corners", "all_touched": "touched"}
 """How the recipe calls a rule -> how drawing does."""
@@ -61,6 +61,7 @@ def lay_labels(block: SceneSource, task: Task, files: Files, scenes: Mapping[str
                 _lay_raster(laid, path, mine, block)
             else:
                 _lay_polygons(laid, path, mine, block, task, (used, codes))
+                _let_empty_files_be(laid, path, files)
         except InputError as error:
             laid.findings.append(Finding.of(error, "bad_label_file"))
     if codes:
@@ -126,6 +127,16 @@ def _lay_polygons(
         laid.findings.append(apart(features, scenes))
     elif touched:
         laid.findings += beyond(features, {key: scene for key, scene in scenes.items() if key in laid.labels})
+
+
+def _let_empty_files_be(laid: Laid, path: Path, files: Files) -> None:
+    """Take a file without a feature that belongs to one scene of several for what it says: nothing is there."""
+    if files.common is not None or len(set(files.labels.values())) < 2:
+        return
+    for finding in [one for one in laid.findings if one.kind == "no_polygons" and one.where == str(path)]:
+        if finding.what == EMPTY:
+            laid.findings.remove(finding)
+            laid.notes.append(f"{path}: {EMPTY}, so its scene is background")
 
 
 def lay_area(block: SceneSource, path: Path, scenes: Mapping[str, Scene]) -> Laid:

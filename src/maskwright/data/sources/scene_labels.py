@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Grid
 from maskwright.core.labels import Task
-from maskwright.data.ground import reproject
+from maskwright.data.ground import in_degrees, reproject
 from maskwright.data.pixels import scenes
 from maskwright.data.pixels.geotiff import Part
 from maskwright.data.pixels.header import Valid
@@ -141,9 +141,13 @@ class RasterLabel:
 
     def _part(self, grid: Grid) -> Part | None:
         """Return the part of the label raster that a grid can reach; None: nothing of it."""
-        places = self.grid.to_pixels(reproject(outline_of(grid), grid.crs, self.grid.crs))
+        ground = reproject(outline_of(grid), grid.crs, self.grid.crs)
+        places = self.grid.to_pixels(ground)
         if not np.isfinite(places).all():
             return None
+        if in_degrees(self.grid.crs) and not in_degrees(grid.crs) and np.ptp(ground[:, 0]) > 180:
+            what, fix = "a scene crosses the antimeridian and its label raster is in degrees", "warp it to the scene"
+            raise InputError(what, where=self.path, fix=fix, kind="no_place")
         height, width = self.grid.shape
         low = np.maximum(np.floor(places.min(axis=0)) - 2, 0)
         high = np.minimum(np.ceil(places.max(axis=0)) + 2, (width, height))

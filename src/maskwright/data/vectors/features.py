@@ -69,7 +69,8 @@ def tidy(features: Features, numbers: Sequence[int]) -> Features:
         features.findings.append(Finding(kind, str(path), what, fix, facts={"features": int(flat.sum())}))
     bounds = shapely.bounds(shapes)
     finite = np.isfinite(bounds).all(axis=1)
-    finite[there] &= [bool(np.isfinite(shapely.get_coordinates(shape)).all()) for shape in shapes[there]]
+    whole = [bool(np.isfinite(shapely.get_coordinates(shape)).all()) for shape in shapes[there]]
+    finite[there] &= np.array(whole, bool)
     if (odd := there & ~finite).any():
         listed = ", ".join(str(one) for one in number[odd][:SHOWN]) + (", ..." if odd.sum() > SHOWN else "")
         what = f"{int(odd.sum())} features have coordinates that are no finite numbers: number {listed}"

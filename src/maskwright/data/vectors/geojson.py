@@ -122,15 +122,20 @@ def _ring(ring: Any, counts: Counter[str]) -> Any:
     import shapely
 
     try:
-        places = np.array([point[:2] for point in ring], np.float64)
+        given = np.array([point[:2] for point in ring])
+        places = given.astype(np.float64) if given.dtype.kind in "iuf" else None
     except (TypeError, ValueError, OverflowError, IndexError, KeyError):
-        raise BadGeometryError("has a coordinate that is no number") from None
+        places = None
+    if places is None:
+        raise BadGeometryError("has a coordinate that is no number")
     if places.ndim != 2 or places.shape[1] != 2 or len(places) < 3:
         raise BadGeometryError(f"has a ring of {len(places)} points")
+    if not np.isfinite(places).all():
+        places = np.full((4, 2), np.inf)  # named later, with all others
     if (places[0] != places[-1]).any():
         counts["unclosed"] += 1
         places = np.concatenate([places, places[:1]])
     if len(places) < 4:
         raise BadGeometryError("has a ring of 2 points")
-    with np.errstate(invalid="ignore"):  # what is not finite is named later, with all others
+    with np.errstate(invalid="ignore"):
         return shapely.linearrings(places)

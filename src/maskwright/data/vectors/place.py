@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.grid import Grid, Points
-from maskwright.data.ground import reproject
+from maskwright.data.ground import in_degrees, reproject
 from maskwright.data.sources.outlines import Outlines, Writer
 from maskwright.data.vectors.features import Features
 
@@ -19,6 +20,8 @@ BEND = 0.25
 """Pixels by which the middle of a reprojected edge may miss the edge between its reprojected ends."""
 MOST_CUTS = 6
 """Times that edges are halved to bend."""
+WHOLE = 360 - 1e-6
+"""Degrees from which an edge goes all around the Earth."""
 MARGIN = 4.0
 """Pixels beyond the raster that polygons are kept for."""
 
@@ -38,6 +41,8 @@ def bounds_in(grid: Grid, crs: str) -> tuple[float, float, float, float] | None:
     places = reproject(outline_of(grid), grid.crs, crs)
     if not np.isfinite(places).all():
         return None
+    if in_degrees(crs) and not (grid.crs and in_degrees(grid.crs)):
+        places = _around(places, middle_of(grid, crs))
     (low_x, low_y), (high_x, high_y) = places.min(axis=0), places.max(axis=0)
     return float(low_x), float(low_y), float(high_x), float(high_y)
 
@@ -55,7 +60,7 @@ def hits(features: Features, grid: Grid, crs: str) -> NDArray[np.intp]:
     box = bounds_in(grid, crs)
     if box is None or not len(features.shapes):
         return np.array([], np.intp)
-    bounds = shapely.bounds(features.shapes)
+    bounds = shapely.bounds(_facing(features.shapes, crs, grid))
     low, high = bounds[:, :2] <= box[2:], bounds[:, 2:] >= box[:2]
     return np.flatnonzero(low.all(axis=1) & high.all(axis=1))
 
@@ -73,9 +78,13 @@ def on_pixels(shapes: NDArray[Any], crs: str, grid: Grid) -> NDArray[Any]:
     """
     import shapely
 
-    def there(places: Points) -> Points:
-        return grid.to_pixels(reproject(places, crs, grid.crs))
+    middle = middle_of(grid, grid.crs) if crs != grid.crs and in_degrees(grid.crs) else None
 
+    def there(places: Points) -> Points:
+        ground = reproject(places, crs, grid.crs)
+        return grid.to_pixels(ground if middle is None else _around(ground, middle))
+
+    shapes = _facing(shapes, crs, grid)
     laid: NDArray[Any] = shapely.transform(_bent(shapes, there, crs == grid.crs), there)
     lost = ~np.isfinite(shapely.bounds(laid)).all(axis=1)
     laid[lost] = shapely.Polygon()
@@ -86,6 +95,57 @@ def on_pixels(shapes: NDArray[Any], crs: str, grid: Grid) -> NDArray[Any]:
         whole = shapely.make_valid(laid[out], method="structure", keep_collapsed=False)
         laid[out] = shapely.intersection(whole, box)
     return laid
+
+
+def middle_of(grid: Grid, crs: str) -> float:
+    """Return the longitude of the middle of a raster in a system of degrees."""
+    height, width = grid.shape
+    return float(reproject(grid.to_ground(np.array([[width / 2, height / 2]])), grid.crs, crs)[0, 0])
+
+
+def _around(places: Points, middle: float) -> Points:
+    """Return places in degrees with longitudes within half a turn of a middle."""
+    return np.stack([middle + (places[:, 0] - middle + 180) % 360 - 180, places[:, 1]], axis=1)
+
+
+def _facing(shapes: NDArray[Any], crs: str, grid: Grid) -> NDArray[Any]:
+    """Return shapes in degrees on the turn of longitude that a raster is on: 180 and -180 are one meridian.
+
+    An edge that goes from one side of it to the other, by more than half a turn, is taken to cross it. Shapes wider
+    than that are left as they are.
+
+    Args:
+        shapes: polygons.
+        crs: their system; others than of degrees are left alone.
+        grid: of the raster.
+    """
+    import shapely
+
+    if not in_degrees(crs) or not len(shapes):
+        return shapes
+    middle = middle_of(grid, crs)
+    bounds = shapely.bounds(shapes)
+    wide = np.flatnonzero((bounds[:, 2] - bounds[:, 0] > 180) & (bounds[:, 2] - bounds[:, 0] < WHOLE))
+    crossing = [place for place in wide if _crosses(shapes[place])]
+    turned = shapes.copy()
+    for place in crossing:
+        turned[place] = shapely.transform(shapes[place], lambda at: _around(at, 180.0))
+    bounds = shapely.bounds(turned)
+    shifts = 360 * np.round((middle - (bounds[:, 0] + bounds[:, 2]) / 2) / 360)
+    shifts[bounds[:, 2] - bounds[:, 0] > 180] = 0
+    for shift in np.unique(shifts[np.nan_to_num(shifts) != 0]):
+        aside = shifts == shift
+        turned[aside] = shapely.transform(turned[aside], partial(np.add, [shift, 0.0]))
+    return turned
+
+
+def _crosses(shape: Any) -> bool:
+    """Say whether an edge of a shape goes by more than half a turn, and less than a whole one."""
+    import shapely
+
+    rings = shapely.get_rings(shape)
+    steps = [np.abs(np.diff(shapely.get_coordinates(ring)[:, 0])) for ring in rings]
+    return any(bool(((step > 180) & (step < WHOLE)).any()) for step in steps)
 
 
 def _bent(shapes: NDArray[Any], there: Any, same: bool) -> NDArray[Any]:

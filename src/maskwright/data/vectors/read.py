@@ -22,6 +22,7 @@ SUFFIXES = (".geojson", ".json", ".gpkg", ".fgb")
 SQLITE, GPKG_IDS = b"SQLite format 3\0", (b"GPKG", b"GP10", b"GP11")
 """First bytes of SQLite, and the application ids (at byte 68) of GPKG since version 1.0 (OGC 12-128r19, table 1)."""
 FLATGEOBUF = b"fgb\x03fgb"
+EMPTY = "holds no polygon"
 
 
 def read_features(path: Path, attribute: str | None = None, layer: str | None = None) -> Features:
@@ -59,7 +60,7 @@ def read_features(path: Path, attribute: str | None = None, layer: str | None = 
         what = f"no feature has an attribute '{attribute}'{near(attribute, found.fields)}; they have {listed}"
         raise InputError(what, where=path, fix="set attribute to one of these", kind="no_column")
     if not len(found.shapes) and not any(one.severity == "fault" for one in found.findings):
-        found.findings.append(Finding("no_polygons", str(path), "holds no polygon", "give polygons"))
+        found.findings.append(Finding("no_polygons", str(path), EMPTY, "give polygons"))
     return found
 
 
