@@ -124,3 +124,25 @@ def test_what_cannot_be_cut_is_refused(town: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         chip()
     assert str(refused.value) == "data.train: is of format folder; chips are cut from format: scenes"
+
+
+def test_multilabel_tiles_have_a_mask_for_each_class_that_is_read_back(town: Path) -> None:
+    plain = json.loads((town / "labels.geojson").read_text(encoding="utf-8"))
+    (roof,) = plain["features"]
+    shade = json.loads(json.dumps(roof).replace("300010", "300020"))
+    roof["properties"], shade["properties"] = {"kind": "roof"}, {"kind": "deep shade"}
+    plain["features"] = [roof, shade]
+    (town / "labels.geojson").write_text(json.dumps(plain), encoding="utf-8")
+    text = ROWS.format(root=town, kind="multilabel", form="scenes").replace("[roof]", "[roof, deep shade]")
+    (town / "r.yaml").write_text(text.replace("labels.geojson}", "labels.geojson, attribute: kind}"), encoding="utf-8")
+    told = chip("--size", "32")
+    columns = '{"roof": "mask:roof", "deep shade": "mask:deep shade"}'
+    assert f"mask_columns: {columns}, values: {{0: 0, 255: 1, 127: ignore}}}}" in told
+    first = rows(town / "chips")[0]
+    assert (first["mask:roof"], first["mask:deep shade"]) == ("a/1_0_mask/roof.png", "a/1_0_mask/deep shade.png")
+    known = {"values": {0: 0, 255: 1, 127: "ignore"}, "mask_columns": json.loads(columns)}
+    task = Task(kind="multilabel", classes=("roof", "deep shade"))
+    source = open_source(TableSource(table="chips.csv", image_column="image", **known), town / "chips", task)
+    item = read_item(source, "a/1_0", task, 1 << 20)
+    assert (item.valid.sum(), item.label[0].sum(), item.label[1].sum()) == (32 * 32 - 16, 10 * 20, 10 * 10)
+    assert "4 tiles of 1 scenes in chips, 0 of them written now" in chip("--size", "32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from maskwright.data.sources.scenes import Scenes
 from maskwright.output.tiles import Suffix, write_tile, write_tile_mask
 from maskwright.workflows.session import Session
 
-COLUMNS = ("image", "mask", "scene", "scale", "gsd", "row", "col", "height", "width")
+COLUMNS = ("scene", "scale", "gsd", "row", "col", "height", "width")
+"""Of chips.csv, after the image and its masks."""
 UNKNOWN = 127
 """Value in masks of 0 and 255 of pixels that do not count; in masks of class ids it is 255."""
 
@@ -84,8 +86,9 @@ def write_chips(session: Session, plan: ChipPlan) -> int:
             written += _write(session.recipe.task, source, tile, plan)
             tick.advance()
             session.stop.check("tiles written so far are whole; run again to go on")
-    rows = [_row(source, tile, plan) for tile in tiles]
-    _write_table(plan.output / "chips.csv", rows)
+    task = session.recipe.task
+    rows = [_row(task, source, tile, plan) for tile in tiles]
+    _write_table(plan.output / "chips.csv", ("image", *_masks(task, ""), *COLUMNS), rows)
     write_json(plan.output / "resolutions.json", _resolutions(source))
     for line in _story(session, plan, source, len(tiles), written):
         session.reporter.say(line)
@@ -99,8 +102,6 @@ def _scenes(session: Session, split: str) -> tuple[Scenes, SceneSource]:
     if not isinstance(block, SceneSource):
         what, fix = f"is of format {block.format}", "chips are cut from format: scenes"
         raise RecipeError(what, where=f"data.{split}", fix=fix)
-    if session.recipe.task.kind == "multilabel":
-        raise RecipeError("is multilabel", where="task.kind", fix="chips have masks of one class a pixel")
     source = session.train_source if split == "train" else session.test_source
     whole = getattr(source, "whole", source)
     assert isinstance(whole, Scenes), type(whole)
@@ -156,41 +157,51 @@ def _tiles(source: Scenes, block: SceneSource, key: str, plan: ChipPlan) -> Iter
 
 def _write(task: Task, source: Scenes, tile: _Tile, plan: ChipPlan) -> bool:
     """Write a tile and its mask, unless both are there; say whether anything was written."""
-    path, mask = plan.output / f"{tile.stem}.{plan.suffix}", plan.output / f"{tile.stem}_mask.png"
-    chip, labelled = tile.chip, source.labelled
-    if path.exists() and (mask.exists() or not labelled):
+    path = plan.output / f"{tile.stem}.{plan.suffix}"
+    masks = [plan.output / name for name in _masks(task, tile.stem).values()] if source.labelled else []
+    chip = tile.chip
+    if all(each.exists() for each in (path, *masks)):
         return False
     image, seen = read_part(source.scenes[chip.scene].path, chip.part, chip.grid.shape)
-    if labelled:
+    if masks:
         label, valid = source.read_part_label(chip, task)
-        write_tile_mask(mask, _stored(label, valid & seen, task, plan.foreground))
+        planes = label if task.kind == "multilabel" else label[np.newaxis]
+        for mask, plane in zip(masks, planes, strict=True):
+            write_tile_mask(mask, _stored(plane, valid & seen, task, plan.foreground))
     write_tile(path, image, seen, chip.grid)
     return True
 
 
+def _masks(task: Task, stem: str) -> dict[str, str]:
+    """Return column -> file of the masks of a tile: one, or for multilabel one for each class."""
+    if task.kind != "multilabel":
+        return {"mask": f"{stem}_mask.png"}
+    return {f"mask:{name}": f"{stem}_mask/{safe_name(name)}.png" for name in task.classes}
+
+
 def _stored(label: NDArray[np.uint8], valid: NDArray[np.bool_], task: Task, foreground: int) -> NDArray[np.uint8]:
     """Return the values of a mask file."""
-    values = label * np.uint8(foreground) if task.kind == "binary" else label
+    values = label if task.kind == "multiclass" else label * np.uint8(foreground)
     return np.where(valid, values, np.uint8(_unknown(task, foreground)))
 
 
 def _unknown(task: Task, foreground: int) -> int:
-    return UNKNOWN if task.kind == "binary" and foreground == 255 else 255
+    return UNKNOWN if task.kind != "multiclass" and foreground == 255 else 255
 
 
-def _row(source: Scenes, tile: _Tile, plan: ChipPlan) -> tuple[str, ...]:
+def _row(task: Task, source: Scenes, tile: _Tile, plan: ChipPlan) -> tuple[str, ...]:
     chip, part = tile.chip, tile.chip.part
-    mask = f"{tile.stem}_mask.png" if source.labelled else ""
+    masks = [name if source.labelled else "" for name in _masks(task, tile.stem).values()]
     metres = metres_a_pixel(chip.grid)
     gsd = "" if metres is None else f"{metres[0]:.4g}"
     places = (f"{value:g}" for value in part)
-    return (f"{tile.stem}.{plan.suffix}", mask, chip.scene, f"{tile.scale:g}", gsd, *places)
+    return (f"{tile.stem}.{plan.suffix}", *masks, chip.scene, f"{tile.scale:g}", gsd, *places)
 
 
-def _write_table(path: Path, rows: Sequence[tuple[str, ...]]) -> None:
+def _write_table(path: Path, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     writer.writerows(rows)
     write_text(path, stream.getvalue())
 
@@ -205,7 +216,12 @@ def _story(session: Session, plan: ChipPlan, source: Scenes, tiles: int, written
     yield f"chip: {tiles} tiles of {len(source.scenes)} scenes in {plan.output}, {written} of them written now"
     if source.labelled:
         task = session.recipe.task
-        values = {0: 0, plan.foreground: 1} if task.kind == "binary" else {value: value for value in task.values}
+        plain = {value: value for value in task.values}
+        values = plain if task.kind == "multiclass" else {0: 0, plan.foreground: 1}
         listed = ", ".join(f"{raw}: {value}" for raw, value in values.items())
         listed += f", {_unknown(task, plan.foreground)}: ignore"
-        yield f"to read them: {{format: csv, table: chips.csv, mask_column: mask, values: {{{listed}}}}}"
+        columns = "mask_column: mask"
+        if task.kind == "multilabel":
+            each = ", ".join(f"{json.dumps(name)}: {json.dumps(f'mask:{name}')}" for name in task.classes)
+            columns = f"mask_columns: {{{each}}}"
+        yield f"to read them: {{format: csv, table: chips.csv, {columns}, values: {{{listed}}}}}"
