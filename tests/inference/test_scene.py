@@ -195,3 +195,20 @@ def test_a_picture_is_read_like_a_scene(tmp_path):
         for suffix in ("png", "tif")
     )
     assert np.array_equal(one["probability"], two["probability"])
+
+
+def test_a_stretch_over_scenes_takes_the_levels_of_the_raster_for_all_its_windows(tmp_path):
+    from maskwright.core.recipe.blocks import Stretch
+    from maskwright.data.preprocess import Preprocess
+
+    pixels = picture(90, 70)
+    pixels[:, 35:] //= 3  # levels of a window alone would bring both sides to the same
+    path = helpers.write_scene(tmp_path / "s.tif", pixels)
+    ready = Preprocess((0, 1, 2), 255.0, (0.5,) * 3, (0.25,) * 3, stretch=Stretch(over="scene"))
+    given = helpers.scenery(helpers.Plain())
+    object.__setattr__(given, "preprocesses", (ready,))
+    found = helpers.predict(path, tmp_path / "bands", given)
+    object.__setattr__(given, "preprocesses", (ready.of_scene(path),))
+    expected = helpers.predict(path, tmp_path / "again", given)
+    assert np.array_equal(found["probability"], expected["probability"])
+    assert found["probability"][0, :, :30].mean() > found["probability"][0, :, 40:].mean() + 20

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -110,7 +110,7 @@ def predict_scene(scenery: Scenery, raster: Windows, spool: Spool, tick: Tick, s
     lattice = scenery.lattice(raster.shape)
     if spool.bands == len(lattice.rows):
         return
-    work = _Work(scenery, lattice, raster, spool, tick)
+    work = _Work(_with_levels(scenery, raster), lattice, raster, spool, tick)
     step = scenery.model.batch_size(scenery.size)
     groups = [
         (row, range(start, min(start + step, len(lattice.cols))))
@@ -138,6 +138,11 @@ def first_row(lattice: Lattice, finished: int) -> int:
     """Return the first row of windows that reaches below the finished bands."""
     top = lattice.rows[finished]
     return next(row for row, start in enumerate(lattice.rows) if row == finished or start + lattice.size[0] > top)
+
+
+def _with_levels(scenery: Scenery, raster: Windows) -> Scenery:
+    """Take the levels of the raster where values are stretched over scenes."""
+    return replace(scenery, preprocesses=tuple(way.of_scene(raster.path) for way in scenery.preprocesses))
 
 
 def _wait(adding: deque[Future[None]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,7 +149,6 @@ def place_of(output: Path, name: str) -> Place:
 def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Scenery, name: str, path: Path) -> None:
     place = place_of(plan.output, name)
     with opened_windows(path, session.recipe.data.max_pixels) as raster:
-        scenery = replace(scenery, preprocesses=tuple(way.of_scene(path) for way in scenery.preprocesses))
         lattice = scenery.lattice(raster.shape)
         _refuse_width(scenery, lattice, plan, path)
         made_from = plain_json({"maskwright": __version__, "raster": _identity(raster), **ensemble.facts})
