@@ -61,9 +61,9 @@ def _trimmed(data: Bytes, begin: int, end: int) -> Any:
 
 @helper
 def _number(data: Bytes, begin: int, end: int) -> Any:
-    """Return a whole number from its digits, at most LIMIT."""
+    """Return a whole number from its digits, at most LIMIT; there are 8 bytes or more before `end`."""
     length = end - begin
-    if length <= 8 and end >= 8:
+    if length <= 8:
         unused = np.uint64(64 - 8 * length)
         digits = ((load8(data, end - 8) ^ _DIGIT_0) >> unused) << unused
         pairs = (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
@@ -77,7 +77,7 @@ def _number(data: Bytes, begin: int, end: int) -> Any:
 
 @helper
 def _gaps(data: Bytes, index: int, end: int) -> Any:
-    """Return which of 64 bytes are no digits, and which of these are no white space either; past `end` all are gaps."""
+    """Return which of 64 bytes are no digits, and which of these are no white space either, up to `end`."""
     if index + 64 <= data.size:
         gaps = outside64(data, index, 48, 57)
         strange = gaps & differs64(data, index, _SPACE) & outside64(data, index, 9, 13)
@@ -90,17 +90,16 @@ def _gaps(data: Bytes, index: int, end: int) -> Any:
                 if byte != _SPACE and (byte < 9 or byte > 13):
                     strange |= _ONE << np.uint64(place)
     if index + 64 > end:
-        inside = (_ONE << np.uint64(end - index)) - _ONE
-        gaps, strange = gaps | ~inside, strange & inside
+        last = _ONE << np.uint64(end - index)
+        gaps, strange = (gaps & (last - _ONE)) | last, strange & (last - _ONE)
     return gaps, strange
 
 
 @helper
-def _edges_of(data: Bytes, begin: int, end: int, base: int, last: int, edges: Numbers, at: int) -> int:
-    """Append the edges of one row's runs and LIMIT; return the place after it, or -1 if the row is not plain."""
+def _numbers(data: Bytes, begin: int, end: int, edges: Numbers, at: int) -> int:
+    """Append the numbers of one row; return the place after them, or -1 if something else stands there."""
     index = start = begin
-    before, count, odd = np.int64(0), 0, False
-    while index < end:
+    while index <= end:  # the byte at `end` counts as a gap
         gaps, strange = _gaps(data, index, end)
         if strange != 0:
             return -1
@@ -108,29 +107,30 @@ def _edges_of(data: Bytes, begin: int, end: int, base: int, last: int, edges: Nu
             stop = index + lowest(gaps)
             gaps &= gaps - _ONE
             if stop > start:
-                value = _number(data, start, stop)
-                place = value + (before if count & 1 else np.int64(-base))
-                # the first run may begin at 0; others begin where one ends, or later; ends lie behind starts
-                odd |= (place < before) | ((place == before) & ((count & 1) == 1)) | (place > last)
-                edges[at] = place
-                before = place
+                edges[at] = _number(data, start, stop)
                 at += 1
-                count += 1
             start = stop + 1
-            if stop >= end:
-                break
         index += 64
-    if start < end:  # the last number ends with the text, at the end of a word
-        value = _number(data, start, end)
-        place = value + (before if count & 1 else np.int64(-base))
-        odd |= (place < before) | ((place == before) & ((count & 1) == 1)) | (place > last)
-        edges[at] = place
-        at += 1
-        count += 1
-    if odd or count & 1 or count == 0:
+    return at
+
+
+@helper
+def _edges_of(data: Bytes, begin: int, end: int, base: int, last: int, edges: Numbers, at: int) -> int:
+    """Append the edges of one row's runs and LIMIT; return the place after it, or -1 if the row is not plain."""
+    after = _numbers(data, begin, end, edges, at) if begin >= 8 else -1
+    if after <= at or (after - at) & 1:
         return -1
-    edges[at] = LIMIT
-    return at + 1
+    before, odd = np.int64(0), False
+    for place in range(at, after, 2):
+        start = edges[place] - base
+        stop = start + edges[place + 1]
+        edges[place], edges[place + 1] = start, stop
+        odd |= (start < before) | (stop <= start) | (stop > last)
+        before = stop
+    if odd:
+        return -1
+    edges[after] = LIMIT
+    return after + 1
 
 
 @helper

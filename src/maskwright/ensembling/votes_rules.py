@@ -45,13 +45,7 @@ class Group(Block):
     @field_validator("members", mode="before")
     @classmethod
     def _named(cls, members: Any) -> Any:
-        """Name the files of a list after themselves, without .csv."""
-        if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
-            return members
-        named = {Path(one).stem: one for one in members}
-        if len(named) < len(members):
-            raise ValueError("two members have one file name; write name: file for each")
-        return named
+        return named(members)
 
     @field_validator("at_least")
     @classmethod
@@ -99,6 +93,20 @@ class Program:
 
     files: tuple[Path, ...]
     steps: tuple[Step, ...]
+
+
+def named(members: Any) -> Any:
+    """Name the files of a list after themselves, without .csv; leave anything else as it is.
+
+    Raises:
+        ValueError: two files of one name.
+    """
+    if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
+        return members
+    found = {Path(one).stem: one for one in members}
+    if len(found) < len(members):
+        raise ValueError("two members have one file name; write name: file for each")
+    return found
 
 
 def log_weights(scores: Mapping[str, float]) -> dict[str, Fraction]:
@@ -185,10 +193,10 @@ def _step(group: Group, name: str, folder: Path, classes: bool) -> Step:
         if group.at_least is not None or group.threshold is not None:
             raise InputError("a vote on classes has no at_least and no threshold", where=name, fix="leave them out")
         return Step(name, (), tuple(weights), 0, rule)
-    return Step(name, (), tuple(weights), _need(group, name, weights), rule)
+    return Step(name, (), tuple(weights), needed(group, name, weights), rule)
 
 
-def _need(group: Group, name: str, weights: Sequence[int]) -> int:
+def needed(group: Group, name: str, weights: Sequence[int]) -> int:
     """Return the sum of whole weights that is enough."""
     weighted = group.weights is not None or group.scores is not None
     if (group.at_least is None) == (group.threshold is None):
@@ -208,19 +216,40 @@ def _need(group: Group, name: str, weights: Sequence[int]) -> int:
 
 
 def _weights(group: Group, name: str, folder: Path) -> dict[str, Fraction]:
-    """Return the weight of each member, in their order."""
     if group.weights is not None and group.scores is not None:
         raise InputError("both weights and scores are given", where=name, fix="keep one of them")
     given = group.weights if group.weights is not None else group.scores
+    return exact_weights(given, group.members, name, folder, logs=group.scores is not None)
+
+
+def exact_weights(
+    given: Mapping[str, float] | str | None,
+    members: Mapping[str, object],
+    name: str,
+    folder: Path,
+    logs: bool = False,
+) -> dict[str, Fraction]:
+    """Return the weight of each member, in their order.
+
+    Args:
+        given: member -> weight, a CSV file of member,weight or member,score, or None: all alike.
+        members: whose names must all be there, and no others.
+        name: of the group, for messages.
+        folder: what a file's name is relative to.
+        logs: whether what is given are scores.
+
+    Raises:
+        InputError: other names, no numbers, or nothing but 0.
+    """
     if given is None:
-        return {member: Fraction(1) for member in group.members}
-    logs, where = group.scores is not None, name
+        return {member: Fraction(1) for member in members}
+    where = name
     if isinstance(given, str):
         where = str(folder / given)
         column, given = read_pairs(folder / given)
         logs = column == "score"
-    _same_names(given, group.members, where)
-    ordered = {member: given[member] for member in group.members}
+    _same_names(given, members, where)
+    ordered = {member: given[member] for member in members}
     for member, value in ordered.items():
         if not math.isfinite(value) or (value < 0 and not logs):
             raise InputError(f"{value:g} of '{member}' is no weight", where=where, fix="write a number from 0")

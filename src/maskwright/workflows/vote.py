@@ -14,8 +14,9 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.load import first_fault, merge_overrides, read_yaml
 from maskwright.core.stop import Stop
 from maskwright.ensembling.votes import Shape, vote
-from maskwright.ensembling.votes_rules import Rule, VotePlan, compile_group
+from maskwright.ensembling.votes_rules import VotePlan, compile_group
 from maskwright.ensembling.votes_table import DIALECTS
+from maskwright.workflows.vote_maps import FORMATS, MapPlan, run_maps
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Ask:
     """Submission files, or folders of them."""
     format: str
     output: Path
-    rule: Rule | None = None
+    rule: str | None = None
     at_least: int | Literal["all"] | None = None
     threshold: float | None = None
     weights: str | None = None
@@ -38,7 +39,10 @@ class Ask:
     size: tuple[int, int] | None = None
 
 
-def plan_of(ask: Ask) -> VotePlan:
+Plan = VotePlan | MapPlan
+
+
+def plan_of(ask: Ask) -> Plan:
     """Turn a command line into a plan whose paths are relative to where we are.
 
     Raises:
@@ -64,10 +68,12 @@ def plan_of(ask: Ask) -> VotePlan:
         "empty": ask.empty,
         "size": ask.size,
     }
+    if ask.format in FORMATS:  # of the others each has its own block
+        plain = {key: value for key, value in plain.items() if value is not None}
     return _checked(plain, "command line")
 
 
-def read_plan(path: Path, overrides: Sequence[str] = ()) -> VotePlan:
+def read_plan(path: Path, overrides: Sequence[str] = ()) -> Plan:
     """Read a plan; `a.b=value` texts are laid over it.
 
     Raises:
@@ -76,7 +82,7 @@ def read_plan(path: Path, overrides: Sequence[str] = ()) -> VotePlan:
     return _checked(merge_overrides(read_yaml(path), overrides), str(path))
 
 
-def run_vote(plan: VotePlan, folder: Path, reporter: Reporter, stop: Stop | None = None) -> None:
+def run_vote(plan: Plan, folder: Path, reporter: Reporter, stop: Stop | None = None) -> None:
     """Vote and say what came of it.
 
     Args:
@@ -88,8 +94,11 @@ def run_vote(plan: VotePlan, folder: Path, reporter: Reporter, stop: Stop | None
     Raises:
         InputError, StorageError: see ensembling.votes.vote.
     """
+    if isinstance(plan, MapPlan):
+        run_maps(plan, folder, reporter, stop)
+        return
     if plan.format not in DIALECTS:
-        raise unknown("format", plan.format, DIALECTS, "--format")
+        raise unknown("format", plan.format, [*DIALECTS, *FORMATS], "--format")
     dialect = DIALECTS[plan.format]
     if dialect.classes and plan.empty is not None:
         raise InputError("files of classes have no empty masks", where="--empty", fix="leave it out")
@@ -102,9 +111,10 @@ def run_vote(plan: VotePlan, folder: Path, reporter: Reporter, stop: Stop | None
     reporter.say(f"{done.path}: {done.rows} rows from {done.files} files{groups}{without}")
 
 
-def _checked(plain: dict[str, Any], where: str) -> VotePlan:
+def _checked(plain: dict[str, Any], where: str) -> Plan:
+    kind: type[Plan] = MapPlan if plain.get("format") in FORMATS else VotePlan
     try:
-        return VotePlan.model_validate(plain)
+        return kind.model_validate(plain)
     except ValidationError as error:
         raise first_fault(error, plain, where) from None
 
@@ -117,7 +127,7 @@ def _members(ask: Ask) -> dict[str, str]:
         others.add(Path(ask.weights).resolve())
     for given in ask.files:
         files = [given]
-        if given.is_dir():
+        if given.is_dir() and ask.format not in FORMATS:
             files = sorted(path for path in given.glob("*.csv") if path.resolve() not in others)
             if not files:
                 raise InputError("no CSV files in this folder", where=given, fix="name a folder of submissions")

@@ -18,12 +18,19 @@ Files = Annotated[
 ]
 
 
+RULES = ("vote", "class", "best", "mean", "low_variance")
+"""Rules that need no plan; soft needs thresholds of each member."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """The options that say how files vote; a plan says all of it itself."""
 
-    form: Annotated[str | None, typer.Option("--format", help="dacon, hand-bone, kaggle, rle or class-string.")] = None
-    output: Annotated[Path | None, typer.Option("--output", help="File to write.")] = None
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="dacon, hand-bone, kaggle, rle, class-string, or maps (folders of TIFF or PNG)."),
+    ] = None
+    output: Annotated[Path | None, typer.Option("--output", help="File to write; of maps: folder.")] = None
     at_least: Annotated[str | None, typer.Option("--at-least", help="How many members must say so, or all.")] = None
     threshold: Annotated[
         float | None, typer.Option("--threshold", help="What share of weights must say so, 0..1; that share is enough.")
@@ -33,7 +40,10 @@ class Rules:
         typer.Option("--weights", help="a=0.7,b=0.6, or a CSV file of member,weight, or of member,score."),
     ] = None
     rule: Annotated[
-        str | None, typer.Option("--rule", help="vote, class (heaviest class of a pixel) or best (member of a class).")
+        str | None,
+        typer.Option(
+            "--rule", help="vote; class: heaviest of a pixel; best: member of a class; maps: mean, low_variance."
+        ),
     ] = None
     scores: Annotated[
         Path | None, typer.Option("--scores", help="For --rule best: a CSV file of member,class,score.")
@@ -83,25 +93,23 @@ def _refuse_options(given: Rules) -> None:
 
 def _ask(files: list[Path], given: Rules) -> Ask:
     """Check the options and put them together."""
-    from typing import cast, get_args
-
     from maskwright.core.errors import InputError, unknown
-    from maskwright.ensembling.votes_rules import Rule
     from maskwright.ensembling.votes_table import DIALECTS
     from maskwright.workflows.vote import Ask
+    from maskwright.workflows.vote_maps import FORMATS
 
     if given.form is None or given.output is None:
         what = "--format and --output are not both given"
         raise InputError(what, where="command line", fix="say how the files are written, and where the answer goes")
-    if given.form not in DIALECTS:
-        raise unknown("format", given.form, DIALECTS, "--format")
-    if given.rule is not None and given.rule not in get_args(Rule):
-        raise unknown("rule", given.rule, get_args(Rule), "--rule")
+    if given.form not in (*DIALECTS, *FORMATS):
+        raise unknown("format", given.form, [*DIALECTS, *FORMATS], "--format")
+    if given.rule is not None and given.rule not in RULES:
+        raise unknown("rule", given.rule, RULES, "--rule")
     return Ask(
         files=tuple(files),
         format=given.form,
         output=given.output,
-        rule=cast("Rule | None", given.rule),
+        rule=given.rule,
         at_least=_at_least(given.at_least),
         threshold=given.threshold,
         weights=given.weights,
