@@ -1,0 +1,152 @@
+"""DeepLab as it began: a dilated network and one wide convolution (v1), or a sum of them at several dilations (v2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskwright.core.recipe.base import Block
+
+Rate = Annotated[int, Field(ge=1, le=64)]
+
+
+class LargeFovOptions(Block):
+    """Sizes of DeepLab v1's head."""
+
+    channels: int = Field(default=1024, ge=1, le=8192)
+    """Of its two hidden maps."""
+    rate: Rate = 12
+    """Dilation of its first convolution."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of hidden channels that is dropped in training."""
+
+
+class AsppSumOptions(Block):
+    """Sizes of DeepLab v2's head."""
+
+    rates: tuple[Rate, ...] = Field(default=(6, 12, 18, 24), min_length=1, max_length=16)
+    """Dilations of the convolutions that are added up."""
+
+
+class LargeFov(nn.Module):
+    """A dilated and a 1 x 1 convolution on the deepest map (Chen et al. 2015, arXiv:1412.7062, LargeFOV)."""
+
+    def __init__(self, maps: Sequence[int], options: LargeFovOptions) -> None:
+        super().__init__()
+        self.out_channels = options.channels
+        self.fc6 = nn.Conv2d(maps[-1], options.channels, 3, padding=options.rate, dilation=options.rate)
+        self.fc7 = nn.Conv2d(options.channels, options.channels, 1)
+        self.dropout = options.dropout
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the last hidden map."""
+        x = maps[-1]
+        for layer in (self.fc6, self.fc7):
+            x = functional.dropout(functional.relu(layer(x)), self.dropout, self.training)
+        return x
+
+
+class Deepest(nn.Module):
+    """Takes the deepest map as it is."""
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the last of the maps."""
+        return maps[-1]
+
+
+class AsppSum(nn.Module):
+    """Convolutions at several dilations whose answers are added up (Chen et al. 2017, arXiv:1606.00915)."""
+
+    def __init__(self, channels: int, planes: int, options: AsppSumOptions) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels, planes, 3, padding=rate, dilation=rate) for rate in options.rates
+        )
+        for conv in self.convs:
+            nn.init.normal_(conv.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (B, K, h, w)."""
+        return torch.stack([conv(x) for conv in self.convs]).sum(0)
+
+
+class DilatedOptions(Block):
+    """Which residual network, and how fine its deepest map stays."""
+
+    depth: Literal[18, 34, 50, 101, 152] = 101
+    """Its layers."""
+    stride: Literal[8, 16] = 8
+    """Pixels of the image to one of the deepest map."""
+
+
+class DilatedResNet(nn.Module):
+    """timm's ResNet, whose last stages are dilated and not strided.
+
+    Args:
+        options: which.
+        bands: C of the image.
+    """
+
+    def __init__(self, options: DilatedOptions, bands: int) -> None:
+        super().__init__()
+        import timm
+
+        self.network: Any = timm.create_model(
+            f"resnet{options.depth}", features_only=True, output_stride=options.stride, in_chans=bands
+        )
+        self.out_channels = tuple(self.network.feature_info.channels())
+        self.strides = tuple(self.network.feature_info.reduction())
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of all stages, finest first; the last ones are of one size."""
+        return list(self.network(image))
+
+
+class VggOptions(Block):
+    """Sizes of the dilated VGG."""
+
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 512, 512)
+    """Channels of its five stages of two, two, three, three and three convolutions."""
+
+
+class DilatedVgg(nn.Module):
+    """VGG16 as DeepLab v1 has it: the last two poolings keep the size, the last stage is dilated by 2.
+
+    Args:
+        options: sizes.
+        bands: C of the image.
+    """
+
+    def __init__(self, options: VggOptions, bands: int) -> None:
+        super().__init__()
+        self.strides = (1, 2, 4, 8, 8)
+        self.out_channels = options.widths
+        self.stages = nn.ModuleList()
+        old = bands
+        for place, new in enumerate(options.widths):
+            rate = 2 if place == 4 else 1
+            convs: list[nn.Module] = []
+            for _ in range(2 if place < 2 else 3):
+                convs += [nn.Conv2d(old, new, 3, padding=rate, dilation=rate), nn.ReLU(inplace=True)]
+                old = new
+            self.stages.append(nn.Sequential(*convs))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of all stages, finest first; the last is pooled once more, at its size."""
+        found: list[Tensor] = []
+        x = image
+        for place, stage in enumerate(self.stages):
+            x = stage(x)
+            found.append(x)
+            x = functional.max_pool2d(x, 3, 2 if place < 3 else 1, 1)
+        return [*found[:-1], x]

@@ -1,0 +1,174 @@
+"""InternImage, the deformable network of SEEDS 000, in plain PyTorch: stem, four levels of blocks, maps of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskwright.core.recipe.base import Block
+from maskwright.models.zoo.dcn import Deform
+from maskwright.models.zoo.depth import drop_path
+
+EPS = 1e-6
+"""Of every layer norm."""
+Four = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
+
+
+class InternImageOptions(Block):
+    """Sizes of an InternImage; the names internimage_t to internimage_xl stand for those of the paper (table 1)."""
+
+    channels: int = Field(default=64, ge=2, le=4096, multiple_of=2)
+    """Of the first level; each next one has twice as many."""
+    depths: Four = Field(default=(4, 4, 18, 4), min_length=1, max_length=6)
+    """Blocks of each level."""
+    groups: Four = Field(default=(4, 8, 16, 32), min_length=1, max_length=6)
+    """Groups of channels of each level's deformable convolutions."""
+    mlp_ratio: float = Field(default=4.0, gt=0, le=16)
+    """Hidden channels of the perceptrons, as a multiple."""
+    post_norm: bool = False
+    """Norms behind convolution and perceptron, none at the end of a level; or before them, and one there."""
+    layer_scale: float | None = Field(default=1.0, ge=0, le=10)
+    """What each channel's learned factor begins at; null: no factors."""
+    offset_scale: float = Field(default=1.0, gt=0, le=16)
+    """What the grid of sampling points and its learned offsets are multiplied by."""
+    drop_path: float = Field(default=0.2, ge=0, lt=1)
+    """How often a block's change is left out in training, of the last block."""
+    drop_path_type: Literal["linear", "uniform"] = "linear"
+    """Whether it rises from 0 at the first block, or is the same for all."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of perceptrons' values that is dropped in training."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> InternImageOptions:
+        if len(self.groups) != len(self.depths):
+            raise ValueError(f"there are {len(self.depths)} depths and {len(self.groups)} groups; give as many of each")
+        for level, groups in enumerate(self.groups):
+            if self.channels * 2**level % groups:
+                raise ValueError(f"{self.channels * 2**level} channels of level {level} do not make {groups} groups")
+        return self
+
+
+class InternImage(nn.Module):
+    """InternImage (Wang et al. 2023, arXiv:2211.05778) as an encoder.
+
+    Args:
+        options: sizes.
+        bands: C of the image.
+    """
+
+    def __init__(self, options: InternImageOptions, bands: int) -> None:
+        super().__init__()
+        levels = len(options.depths)
+        self.out_channels = tuple(options.channels * 2**level for level in range(levels))
+        self.strides = tuple(4 * 2**level for level in range(levels))
+        self.stem = Stem(bands, options.channels)
+        total = sum(options.depths)
+        drops = torch.linspace(0, options.drop_path, total).tolist()
+        rates = iter(drops if options.drop_path_type == "linear" else [options.drop_path] * total)
+        self.levels = nn.ModuleList(
+            Level(options, level, [next(rates) for _ in range(depth)]) for level, depth in enumerate(options.depths)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of all levels, (B, C, h, w), finest first."""
+        x = self.stem(image)
+        found = []
+        for level in self.levels:
+            out, x = level(x)
+            found.append(out.movedim(3, 1))
+        return found
+
+
+class Stem(nn.Module):
+    """Two convolutions that halve both sides, each with a norm."""
+
+    def __init__(self, bands: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(bands, channels // 2, 3, stride=2, padding=1)
+        self.norm1 = nn.LayerNorm(channels // 2, eps=EPS)
+        self.conv2 = nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1)
+        self.norm2 = nn.LayerNorm(channels, eps=EPS)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return (B, H / 4, W / 4, C)."""
+        x = functional.gelu(self.norm1(self.conv1(image).movedim(1, 3)))
+        found: Tensor = self.norm2(self.conv2(x.movedim(3, 1)).movedim(1, 3))
+        return found
+
+
+class Level(nn.Module):
+    """Blocks at one size, and the convolution that leads to the next."""
+
+    def __init__(self, options: InternImageOptions, place: int, drops: list[float]) -> None:
+        super().__init__()
+        channels = options.channels * 2**place
+        self.blocks = nn.ModuleList(InternBlock(options, channels, options.groups[place], drop) for drop in drops)
+        self.norm = nn.Identity() if options.post_norm else nn.LayerNorm(channels, eps=EPS)
+        self.downsample = Downsample(channels) if place + 1 < len(options.depths) else None
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the level's map and what the next level begins with, by channels last."""
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x)
+        return x, x if self.downsample is None else self.downsample(x)
+
+
+class Downsample(nn.Module):
+    """Half the sides, twice the channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.LayerNorm(2 * channels, eps=EPS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, H / 2, W / 2, 2 C) for (B, H, W, C)."""
+        found: Tensor = self.norm(self.conv(x.movedim(3, 1)).movedim(1, 3))
+        return found
+
+
+class InternBlock(nn.Module):
+    """A deformable convolution and a perceptron, each added to what came in."""
+
+    def __init__(self, options: InternImageOptions, channels: int, groups: int, drop: float) -> None:
+        super().__init__()
+        self.post_norm, self.drop = options.post_norm, drop
+        self.norm1 = nn.LayerNorm(channels, eps=EPS)
+        self.dcn = Deform(channels, groups, options.offset_scale, EPS)
+        self.norm2 = nn.LayerNorm(channels, eps=EPS)
+        self.mlp = Perceptron(channels, int(channels * options.mlp_ratio), options.dropout)
+        start = options.layer_scale
+        self.gamma1 = None if start is None else nn.Parameter(torch.full((channels,), start))
+        self.gamma2 = None if start is None else nn.Parameter(torch.full((channels,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, H, W, C) for (B, H, W, C)."""
+        x = x + self._change(x, self.dcn, self.norm1, self.gamma1)
+        return x + self._change(x, self.mlp, self.norm2, self.gamma2)
+
+    def _change(self, x: Tensor, inner: nn.Module, norm: nn.Module, gamma: Tensor | None) -> Tensor:
+        change: Tensor = norm(inner(x)) if self.post_norm else inner(norm(x))
+        return drop_path(change if gamma is None else gamma * change, self.drop, self.training)
+
+
+class Perceptron(nn.Module):
+    """Two linear layers over channels."""
+
+    def __init__(self, channels: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+        self.dropout = dropout
+        for layer in (self.fc1, self.fc2):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what has the shape of x, over its last axis."""
+        hidden = functional.dropout(functional.gelu(self.fc1(x)), self.dropout, self.training)
+        return functional.dropout(self.fc2(hidden), self.dropout, self.training)

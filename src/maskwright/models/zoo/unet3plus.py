@@ -1,0 +1,128 @@
+"""UNet3+ of SEEDS 003: every map of its decoder looks at all maps of the encoder and at all deeper ones of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from maskwright.core.recipe.base import Block
+
+Width = Annotated[int, Field(ge=1, le=8192)]
+
+
+class PlainOptions(Block):
+    """Sizes of the encoder `plain`: two convolutions at each level, as in the first U-Net."""
+
+    widths: tuple[Width, ...] = Field(default=(64, 128, 256, 512, 1024), min_length=2, max_length=7)
+    """Channels of each level, from the image's own size; each next level has half the sides."""
+
+
+class Unet3PlusOptions(Block):
+    """Sizes of UNet3+'s decoder."""
+
+    channels: Width | None = None
+    """Of what each map gives to each other; null: as many as the encoder's finest map has."""
+
+
+class Plain(nn.Module):
+    """The encoder of the first U-Net with batch norm; its finest map has the image's size.
+
+    Args:
+        options: sizes.
+        bands: C of the image.
+    """
+
+    def __init__(self, options: PlainOptions, bands: int) -> None:
+        super().__init__()
+        self.out_channels = options.widths
+        self.strides = tuple(2**level for level in range(len(options.widths)))
+        before = (bands, *options.widths[:-1])
+        self.levels = nn.ModuleList(
+            nn.Sequential(ConvNorm(old, new), ConvNorm(new, new))
+            for old, new in zip(before, options.widths, strict=True)
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the maps of all levels, finest first."""
+        found: list[Tensor] = []
+        for level in self.levels:
+            found.append(level(functional.max_pool2d(found[-1], 2) if found else image))
+        return found
+
+
+class ConvNorm(nn.Module):
+    """A 3 x 3 convolution, batch norm, ReLU."""
+
+    def __init__(self, old: int, new: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(old, new, 3, padding=1)
+        self.norm = nn.BatchNorm2d(new)
+        nn.init.kaiming_normal_(self.conv.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same size."""
+        return functional.relu(self.norm(self.conv(x)), inplace=True)
+
+
+class Node(nn.Module):
+    """One map of the decoder: what all others say, brought to its size, then mixed."""
+
+    def __init__(self, sources: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self.sources = nn.ModuleList(ConvNorm(given, channels) for given in sources)
+        mixed = len(sources) * channels
+        self.fuse = ConvNorm(mixed, mixed)
+
+    def forward(self, maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Return (B, len(maps) x channels, *size)."""
+        heard = [source(_sized(each, size)) for source, each in zip(self.sources, maps, strict=True)]
+        found: Tensor = self.fuse(torch.cat(heard, 1))
+        return found
+
+
+class Unet3PlusDecoder(nn.Module):
+    """Full-scale skip connections (Huang et al. 2020, arXiv:2004.08790).
+
+    Args:
+        maps: channels of the encoder's maps, finest first; at least two.
+        channels: what each map gives to each other.
+    """
+
+    def __init__(self, maps: Sequence[int], channels: int) -> None:
+        super().__init__()
+        count = len(maps)
+        self.out_channels = count * channels
+        self.nodes = nn.ModuleList(
+            Node([*maps[: place + 1], *[self.out_channels] * (count - place - 2), maps[-1]], channels)
+            for place in range(count - 1)
+        )
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return the finest map; maps have sides that halve exactly."""
+        made = [maps[-1]]
+        for place in reversed(range(len(maps) - 1)):
+            size = (maps[place].shape[-2], maps[place].shape[-1])
+            made.insert(0, self.nodes[place]([*maps[: place + 1], *made], size))
+        return made[0]
+
+
+def _sized(each: Tensor, size: tuple[int, int]) -> Tensor:
+    """Pool a finer map's maxima, or interpolate a coarser map."""
+    height, width = each.shape[-2:]
+    if (height, width) == size:
+        return each
+    if height > size[0]:
+        return functional.max_pool2d(each, height // size[0], ceil_mode=True)
+    return functional.interpolate(each, size=size, mode="bilinear", align_corners=False)
+
+
+def stages(decoder: nn.Module) -> list[nn.Module]:
+    """Return the decoder's maps that deep supervision can look at: all but the finest."""
+    nodes = decoder.nodes
+    assert isinstance(nodes, nn.ModuleList)
+    return list(nodes)[1:]
