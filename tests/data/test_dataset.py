@@ -1,5 +1,6 @@
 """Samples are pure functions of their ticket, cover what they should, and carry what counts."""
 
+import math
 import multiprocessing
 import pickle
 
@@ -12,7 +13,17 @@ from torch.utils.data import DataLoader
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.sources import FolderSource, RleCsvSource
 from maskwright.data.cache.cache import CacheSpec
-from maskwright.data.dataset import Preprocess, Sample, TrainSet, TrainSpec, ValidSet, collate, read_item, worker_init
+from maskwright.data.dataset import (
+    Preprocess,
+    Sample,
+    TrainSet,
+    TrainSpec,
+    ValidSet,
+    collate,
+    ground_sizes,
+    read_item,
+    worker_init,
+)
 from maskwright.data.items import Item, ItemCache
 from maskwright.data.sampling import order
 from maskwright.data.sources.open import open_source
@@ -155,6 +166,7 @@ def test_smaller_samples_are_padded_where_nothing_counts():
             label=torch.ones(*planes, height, width, dtype=torch.int64),
             valid=torch.ones(height, width, dtype=torch.bool),
             index=index,
+            log_size=0.0,
         )
 
     batch = collate([made(4, 6, 7), made(5, 3, 9)])
@@ -212,3 +224,24 @@ def test_the_cache_keeps_the_last_items_within_its_limit():
     none = ItemCache(read, limit=0)
     none.read("a")
     assert none.held == 0
+
+
+def test_samples_say_how_large_their_pixels_are_if_asked(coloured):
+    augment = ({"scale_crop": {"scale": [2.0, 2.0]}},)
+    asked = train_set(coloured, augment=augment, crop=(6, 8), sizes=True)
+    assert asked[0, 0]["log_size"] == pytest.approx(-math.log(2))  # half a pixel of the image
+    assert train_set(coloured, augment=augment, crop=(6, 8))[0, 0]["log_size"] == 0
+
+    class Ground:
+        def __init__(self, *sizes):
+            self.known = sizes
+
+        def attributes(self, key):
+            size = self.known[int(key)]
+            return {} if size is None else {"gsd": size}
+
+    assert ground_sizes(Ground("0.5", "2"), ("0", "1")) == [0.5, 2.0]
+    assert ground_sizes(Ground(None, "?"), ("0", "1")) == [1.0, 1.0]
+    first, second = ground_sizes(Ground("0.07", None), ("0", "1"))
+    assert first == 0.07
+    assert math.isnan(second)

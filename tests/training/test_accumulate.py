@@ -37,6 +37,7 @@ def batch_of(task, size=6, side=12):
         "label": torch.randint(0, top, shape, generator=generator),
         "valid": valid,
         "index": torch.arange(size),
+        "log_size": torch.zeros(size),
     }
 
 

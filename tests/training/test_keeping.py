@@ -143,7 +143,8 @@ def test_the_mean_of_weights_is_exact_and_statistics_are_those_of_a_pass(make_jo
     torch.testing.assert_close(net[0].weight, torch.full_like(net[0].weight, 3.0))
     images = [torch.rand(4, 1, 5, 5, generator=torch.Generator().manual_seed(number)) for number in range(3)]
     label, valid = torch.zeros(4, 5, 5, dtype=torch.long), torch.ones(4, 5, 5, dtype=torch.bool)
-    batches = [{"image": image, "label": label, "valid": valid, "index": torch.arange(4)} for image in images]
+    rest = {"label": label, "valid": valid, "index": torch.arange(4), "log_size": torch.zeros(4)}
+    batches = [{"image": image, **rest} for image in images]
     context = torch.autocast("cpu", enabled=False)
     assert renew_norms(net, batches, torch.device("cpu"), lambda: context, channels_last=False) == 12
     outputs = [net[0](image).transpose(0, 1).flatten(1) for image in images]

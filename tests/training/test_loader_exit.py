@@ -8,7 +8,7 @@ from maskwright.training.loader import read_batches
 class Endless:
     def __getitem__(self, ticket):
         label = torch.zeros(2, 2).long()
-        return {"image": torch.zeros(1, 2, 2), "label": label, "valid": label == 0, "index": 0}
+        return {"image": torch.zeros(1, 2, 2), "label": label, "valid": label == 0, "index": 0, "log_size": 0.0}
 
 held = read_batches(Endless(), ([i] for i in range(10**9)), 1, pin=False)
 next(held)

@@ -284,3 +284,43 @@ def test_two_processes_have_one_loss_one_gradient_and_the_same_learned_weights(t
     assert told["values equal"]
     assert told["trained equal"]
     assert told["learned moved"]
+
+
+@pytest.mark.parametrize("task", [BINARY, MULTICLASS, MULTILABEL], ids=lambda task: task.kind)
+def test_heads_of_anything_see_the_foreground_of_every_task(task):
+    """SEEDS 004: a second plane with Dice at 0.1, two focal logits of the window, one number of its scale."""
+    _, label, valid = batch(task)
+    label[0] = 0  # a window with nothing in it
+    valid[1] = False  # one that says nothing
+    some = label.amax(1) if task.kind == "multilabel" else (label > 0).long()
+    given = outputs(task, twin=(3, 1, 6, 7), presence=(3, 2), scale=(3, 1))
+    sizes = torch.tensor([0.5, -1.0, torch.nan])
+    aux = {"twin": 0.1, "presence": {"weight": 1.0, "alpha": 0.75}, "scale": 0.5}
+    member = Member(model={"aux": aux}, loss={"focal": 1})
+    loss = member_loss(member, task, outputs=["twin", "presence", "scale"])
+    twin = build_loss({"dice": 1}, BINARY)(given.heads["twin"], some, valid)
+    there = torch.tensor([0, 0, 1])
+    cross = functional.cross_entropy(given.heads["presence"], there, reduction="none")
+    focal = (1 - torch.exp(-cross)) ** 2 * cross * torch.tensor([0.25, 0.25, 0.75])
+    off = (given.heads["scale"][:2, 0] - sizes[:2]).abs()
+    wanted = build_loss({"focal": 1}, task)(given.logits, label, valid) + 0.1 * twin + focal[[0, 2]].mean()
+    assert (valid & (some > 0))[2].any()
+    far = torch.where(off < 0.1, off**2 / 0.2, off - 0.05).mean()
+    found = loss(given, label, valid, None, sizes)
+    assert found.item() == pytest.approx((wanted + 0.5 * far).item(), rel=1e-5)
+    gradients = torch.autograd.grad(found, list(given.heads.values()))
+    assert (gradients[0].masked_fill(valid.unsqueeze(1), 0) == 0).all()
+    assert (gradients[1][1] == 0).all()
+    assert (gradients[2][2] == 0).all()
+    # truths alone say what additive addends divide by; sizes are a part of them
+    numbers = loss.numbers([(label, valid, sizes), (label, valid, sizes)])
+    assert [None if number is None else float(number) for number in numbers][1:] == [None, 2.0, 2.0]
+
+
+def test_losses_of_the_second_answer_are_those_of_a_binary_task():
+    member = Member(model={"aux": {"twin": {"loss": {"cross_entropy": 1}}}})
+    with pytest.raises(InputError) as caught:
+        check_member(member, MULTICLASS, "r.yaml:members.a")
+    assert str(caught.value).startswith(
+        "r.yaml:members.a.model.aux.twin.loss.cross_entropy: loss 'cross_entropy' does not fit a binary task"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
@@ -54,6 +55,9 @@ class Sample(TypedDict):
     """bool (h, w)."""
     index: int
     """Number of the item among the keys."""
+    log_size: float
+    """Natural logarithm of how large a pixel is: in metres if the item has an attribute gsd, in pixels of the image if no
+    item has; nan: not known; 0 where nobody asks."""
 
 
 class Batch(TypedDict):
@@ -64,6 +68,8 @@ class Batch(TypedDict):
     valid: Tensor
     index: Tensor
     """int64 (N,)."""
+    log_size: Tensor
+    """float32 (N,)."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,8 @@ class TrainSpec:
     """Label values (planes, for multilabel) whose objects the rule `objects` draws."""
     pixels: tuple[int, ...] | None = None
     """Valid pixels of each value (plane) in all items, which say what copy_paste counts as rare; None: unknown."""
+    sizes: bool = False
+    """Whether samples say how large their pixels are."""
 
 
 class _Items:
@@ -127,7 +135,7 @@ class _Items:
         """Return layers whose label is a plain one."""
         return layers._replace(label=harden(layers.label, self.task)) if self.soft else layers
 
-    def sample(self, layers: Layers, index: int) -> Sample:
+    def sample(self, layers: Layers, index: int, log_size: float = 0.0) -> Sample:
         """Normalise what was cut, and turn it into tensors."""
         return Sample(
             image=torch.from_numpy(self.preprocess.normalise(layers.image)),
@@ -136,6 +144,7 @@ class _Items:
             ),
             valid=torch.from_numpy(layers.valid.copy(order="C")),
             index=index,
+            log_size=log_size,
         )
 
 
@@ -159,6 +168,7 @@ class TrainSet(Dataset[Sample]):
         self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
         self._places = Places(self.lots.sampling, spec.classes)
         self._others = OtherItems(len(spec.keys), self._numbered)
+        self._grounds = ground_sizes(spec.source, spec.keys) if spec.sizes else []
 
     def __len__(self) -> int:
         return self.spec.draws
@@ -178,7 +188,14 @@ class TrainSet(Dataset[Sample]):
         looked = self._items.plain(layers) if self._places.looks else layers
         window = self._places.window(key, looked, aim, seed, self._augmenter.source_shape(size, seed))
         result = self._augmenter(*cut(layers, window), seed, size, self._others)
-        return self._items.sample(Layers(*result), drawn)
+        return self._items.sample(Layers(*result), drawn, self._log_size(drawn, window.shape, size))
+
+    def _log_size(self, drawn: int, cut_shape: Shape, size: Shape) -> float:
+        """Return the logarithm of the size of a sample's pixels, by the window it was cut from."""
+        if not self.spec.sizes:
+            return 0.0
+        zoom = math.sqrt(cut_shape[0] * cut_shape[1] / (size[0] * size[1]))
+        return math.log(self._grounds[drawn] * zoom)
 
 
 class ValidSet(Dataset[Sample]):
@@ -220,6 +237,26 @@ class ValidSet(Dataset[Sample]):
         return self._items.sample(cut(self._items.layers(self.keys[index]), window), index)
 
 
+def ground_sizes(source: Source, keys: Sequence[str]) -> list[float]:
+    """Return how large the pixels of items are.
+
+    Args:
+        source: whose attribute gsd says it, in metres; scenes have it, and tables with such a column.
+        keys: some of its keys.
+
+    Returns:
+        of each item; nan where it has no such number and another has, 1 where no item has.
+    """
+    found = []
+    for key in keys:
+        try:
+            size = float(source.attributes(key).get("gsd", "nan"))
+        except ValueError:
+            size = math.nan
+        found.append(size if size > 0 and math.isfinite(size) else math.nan)
+    return [1.0] * len(found) if all(map(math.isnan, found)) else found
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples; smaller ones are padded below and right with the mean, where nothing counts.
 
@@ -243,6 +280,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         label=stack([sample["label"] for sample in samples]),
         valid=stack([sample["valid"] for sample in samples]),
         index=torch.tensor([sample["index"] for sample in samples], dtype=torch.int64),
+        log_size=torch.tensor([sample["log_size"] for sample in samples], dtype=torch.float32),
     )
 
 

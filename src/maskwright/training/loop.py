@@ -80,7 +80,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
     losses, watched = [], []
     # all batches of the step before the first forward pass: how many pixels count in them is known then
     ready = [next(batches) for _ in range(kit.train.accumulate)]
-    truths = [(batch["label"], batch["valid"]) for batch in ready]
+    truths = [(batch["label"], batch["valid"], batch["log_size"]) for batch in ready]
     numbers = kit.loss.numbers(truths, kit.cluster.device) if len(ready) > 1 else None
     for micro, read in enumerate(ready):
         batch = place(read, kit.cluster.device, channels_last=kit.train.channels_last)
@@ -88,7 +88,7 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
         with kit.cluster.no_sync(kit.model, last=micro == kit.train.accumulate - 1):
             with kit.autocast():
                 output = kit.model(batch["image"])
-            loss = kit.loss(output, batch["label"], batch["valid"], numbers)
+            loss = kit.loss(output, batch["label"], batch["valid"], numbers, batch["log_size"])
             if micro == 0:  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
                 kit.optimizer.zero_grad()
             share = loss if factor == 1 else loss * factor
@@ -150,4 +150,5 @@ def place(batch: Batch, device: torch.device, *, channels_last: bool) -> Batch:
     placed["image"] = batch["image"].to(device, non_blocking=True, memory_format=layout)
     placed["label"] = batch["label"].to(device, non_blocking=True)
     placed["valid"] = batch["valid"].to(device, non_blocking=True)
+    placed["log_size"] = batch["log_size"].to(device, non_blocking=True)
     return placed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -84,8 +84,9 @@ def groups(model: SegModel, block: Optimizer) -> Groups:
 def depths(encoder: nn.Module) -> dict[int, int]:
     """Number an encoder's parameters by the block they lie in: 0 for the stem, then block by block.
 
-    Blocks are the children of a list whose members are of one class (BasicBlock, SwinTransformerBlock, ...);
-    what lies between two lists counts with the block before it.
+    Blocks are the children of a list whose members are of one class (BasicBlock, SwinTransformerBlock, ...), or, where
+    those have such lists inside (levels of blocks), the children of those; what lies between two lists counts with the
+    block before it.
 
     Returns:
         id of a parameter -> number.
@@ -97,10 +98,8 @@ def depths(encoder: nn.Module) -> dict[int, int]:
         nonlocal number
         for parameter in module.parameters(recurse=False):
             found.setdefault(id(parameter), number)
-        children = list(module.children())
-        blocks = isinstance(module, nn.Sequential | nn.ModuleList) and len({type(child) for child in children}) == 1
-        blocks = blocks and not isinstance(children[0], nn.Sequential | nn.ModuleList) and any(children[0].children())
-        for child in children:
+        blocks = _holds_blocks(module) and not any(map(_holds_blocks, _inside(module)))
+        for child in module.children():
             if blocks:
                 number += 1
                 for parameter in child.parameters():
@@ -110,6 +109,21 @@ def depths(encoder: nn.Module) -> dict[int, int]:
 
     walk(encoder)
     return found
+
+
+def _holds_blocks(module: nn.Module) -> bool:
+    """Say whether a module is a list of modules of one class that have modules of their own."""
+    if not isinstance(module, nn.Sequential | nn.ModuleList):
+        return False
+    children = list(module.children())
+    alike = len({type(child) for child in children}) == 1 and not isinstance(children[0], nn.Sequential | nn.ModuleList)
+    return alike and any(children[0].children())
+
+
+def _inside(module: nn.Module) -> Iterator[nn.Module]:
+    """Give what lies in the members of a list under a name of their own, e.g. the blocks of its levels."""
+    for child in module.children():
+        yield from child.children()
 
 
 def is_plain(name: str, parameter: nn.Parameter) -> bool:

@@ -106,6 +106,7 @@ def noise(spec: StepSpec) -> Batch:
         label=torch.randint(0, values, (spec.batch, *planes, height, width), generator=generator),
         valid=torch.ones(spec.batch, height, width, dtype=torch.bool),
         index=torch.zeros(spec.batch, dtype=torch.int64),
+        log_size=torch.zeros(spec.batch),
     )
 
 

@@ -184,6 +184,7 @@ def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
             lots=lots,
             classes=job.drawn_classes,
             pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
+            sizes=job.member.model.aux.scale is not None,
         )
     )
 

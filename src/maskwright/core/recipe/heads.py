@@ -58,6 +58,42 @@ class DeepHead(Block):
     """Losses of these maps, as in members.NAME.loss; empty: those of the member."""
 
 
+class TwinHead(Block):
+    """A second answer from the network's last map, of anything against nothing, to be trained with another loss."""
+
+    weight: float = Field(default=0.1, gt=0, le=1000)
+    """Weight of its losses beside the main ones (0.1: SEEDS 004)."""
+    loss: LossNames = Field(default_factory=lambda: {"dice": 1.0})
+    """Losses of this head, of those for binary tasks."""
+
+
+class PresenceHead(Block):
+    """Two logits of the whole window: nothing in it, or something (any class but the first, any plane)."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000)
+    """Weight of its loss beside the main ones (1: SEEDS 004)."""
+    gamma: float = Field(default=2.0, ge=0, le=10)
+    """Its loss is focal with this gamma; 0: cross entropy."""
+    alpha: float | None = Field(default=0.75, gt=0, lt=1)
+    """Weight of windows with something against 1 - alpha of those without; null: all alike."""
+
+
+class ScaleHead(Block):
+    """A number for the whole window: the logarithm of how large its pixels are on the ground."""
+
+    weight: float = Field(default=0.1, gt=0, le=1000)
+    """Weight of its loss, the mean distance of the logarithms."""
+
+
+class RegionsHead(Block):
+    """The coarse answer from which a network makes its regions' representations (OCR)."""
+
+    weight: float = Field(default=0.4, gt=0, le=1000)
+    """Weight of its losses beside the main ones (0.4: Yuan et al. 2020)."""
+    loss: LossNames = Field(default_factory=dict)
+    """Losses of this head, as in members.NAME.loss; empty: those of the member."""
+
+
 Shorthand = BeforeValidator(_weight_alone)
 
 
@@ -70,6 +106,14 @@ class Heads(Block):
     """Which classes the window has."""
     deep: Annotated[DeepHead | None, Shorthand] = None
     """Coarse answers from the decoder; for architectures whose decoder has several maps."""
+    twin: Annotated[TwinHead | None, Shorthand] = None
+    """A second answer from the last map; efficient_fpn has such a head."""
+    presence: Annotated[PresenceHead | None, Shorthand] = None
+    """Whether the window has anything at all; efficient_fpn's own head, or one on the deepest map."""
+    scale: Annotated[ScaleHead | None, Shorthand] = None
+    """How large the window's pixels are on the ground; efficient_fpn's own head, or one on the deepest map."""
+    regions: Annotated[RegionsHead | None, Shorthand] = None
+    """The coarse answer of ocrnet, whose regions are hardly learned without it."""
 
     @property
     def given(self) -> Mapping[str, Block]:

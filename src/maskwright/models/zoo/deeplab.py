@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskwright.core.recipe.base import Block
+from maskwright.models.zoo.own import Segmenter
 
 Rate = Annotated[int, Field(ge=1, le=64)]
 
@@ -73,6 +74,17 @@ class AsppSum(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, K, h, w)."""
         return torch.stack([conv(x) for conv in self.convs]).sum(0)
+
+
+def make_deeplabv1(encoder: Any, options: LargeFovOptions, planes: int) -> nn.Module:
+    """Join a dilated encoder and the head of v1."""
+    decoder = LargeFov(encoder.out_channels, options)
+    return Segmenter(encoder, decoder, nn.Conv2d(decoder.out_channels, planes, 1))
+
+
+def make_deeplabv2(encoder: Any, options: AsppSumOptions, planes: int) -> nn.Module:
+    """Join a dilated encoder and the head of v2."""
+    return Segmenter(encoder, Deepest(), AsppSum(encoder.out_channels[-1], planes, options))
 
 
 class DilatedOptions(Block):

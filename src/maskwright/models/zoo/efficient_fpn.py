@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +178,12 @@ class EfficientFpn(nn.Module):
         """Return logits (B, K, H, W); the other heads are not run."""
         coarse = self.segmentation_head(self.decoder(self.encoder(image)))
         return enlarged(coarse, (image.shape[-2], image.shape[-1]))
+
+
+def make_efficient_fpn(encoder: Any, options: EfficientFpnOptions, planes: int) -> nn.Module:
+    """Join encoder, decoder and heads; b2 has one context block, the others two."""
+    decoder = EfficientFpnDecoder(encoder.out_channels, options, twice=encoder.size != "b2")
+    return EfficientFpn(encoder, decoder, encoder.out_channels[-1], planes)
 
 
 def enlarged(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -105,6 +106,11 @@ class Ocr(nn.Module):
         """Return logits (B, K, H, W)."""
         found, _ = self.decoder(self.encoder(image))
         return _enlarged(self.segmentation_head(found), image.shape[-2:])
+
+
+def make_ocr(encoder: Any, options: OcrOptions, planes: int) -> nn.Module:
+    """Join encoder, decoder and head."""
+    return Ocr(encoder, OcrDecoder(encoder.out_channels, options, planes), options.channels, planes)
 
 
 def _enlarged(x: Tensor, size: Sequence[int]) -> Tensor:

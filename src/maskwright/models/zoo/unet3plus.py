@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskwright.core.recipe.base import Block
+from maskwright.models.zoo.own import Segmenter, need_maps
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 
@@ -119,6 +120,17 @@ def _sized(each: Tensor, size: tuple[int, int]) -> Tensor:
     if height > size[0]:
         return functional.max_pool2d(each, height // size[0], ceil_mode=True)
     return functional.interpolate(each, size=size, mode="bilinear", align_corners=False)
+
+
+def make_unet3plus(encoder: Any, options: Unet3PlusOptions, planes: int) -> nn.Module:
+    """Join encoder, decoder and head.
+
+    Raises:
+        ValueError: the encoder has one map alone.
+    """
+    need_maps(encoder, 2)
+    decoder = Unet3PlusDecoder(encoder.out_channels, options.channels or encoder.out_channels[0])
+    return Segmenter(encoder, decoder, nn.Conv2d(decoder.out_channels, planes, 3, padding=1))
 
 
 def stages(decoder: nn.Module) -> list[nn.Module]:

@@ -38,6 +38,12 @@ class Frequency:
     total: int
     """Valid pixels of all images."""
 
+    def of_anything(self, task: Task) -> Frequency:
+        """Return how often there is anything at all: all classes but the first, or all planes, as if none overlapped."""
+        first = 1 if task.kind == "multiclass" else 0
+        pixels = min(sum(self.pixels[first:]), self.total)
+        return Frequency((pixels,), (max(self.images[first:], default=0),), self.total)
+
 
 class Options(Block, ABC):
     """What all losses have."""

@@ -67,7 +67,7 @@ def check_member(member: Member, task: Task, where: str, *, held_out: bool = Tru
     """
     heads = {f"model.aux.{name}.loss": getattr(head, "loss", {}) for name, head in member.model.aux.given.items()}
     for key, names in {"loss": member.loss, **heads}.items():
-        check(names, task, f"{where}.{key}")
+        check(names, FOREGROUND if key == "model.aux.twin.loss" else task, f"{where}.{key}")
         for name in names if not held_out else ():
             if LOSSES[name].learns:
                 raise InputError(
@@ -124,7 +124,11 @@ def member_loss(
     check_member(member, task, "member")
     main = _addends(member.loss, task, "loss", frequency)
 
-    def terms(names: Mapping[str, float | Mapping[str, Any]], where: str) -> list[Addend]:
+    def terms(
+        names: Mapping[str, float | Mapping[str, Any]], where: str, *, foreground: bool = False
+    ) -> list[Addend]:
+        if foreground:
+            return _addends(names, FOREGROUND, where, None if frequency is None else frequency.of_anything(task))
         return _addends(names, task, where, frequency) if names else main
 
     addends = [*main, *head_addends(member.model.aux, outputs, terms)]
@@ -151,6 +155,8 @@ def _options(name: str, given: float | Mapping[str, Any], where: str) -> Options
         raise InputError(what, where=key, fix=fix or "see docs/reference") from None
 
 
+FOREGROUND = Task(kind="binary", classes=("anything",))
+"""What the head `twin` is asked."""
 EVERY: tuple[TaskKind, ...] = ("binary", "multiclass", "multilabel")
 PLANES: tuple[TaskKind, ...] = ("binary", "multilabel")
 

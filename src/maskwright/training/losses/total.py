@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from maskwright.core.labels import Task
 from maskwright.models.heads import Outputs
 from maskwright.scoring.counts import Counts
-from maskwright.training.losses.terms import Pixels, Sums, Term, presence
+from maskwright.training.losses.terms import Pixels, Sums, Term
+from maskwright.training.losses.views import VIEWS
 from maskwright.training.parts import Part, Validated
 
 Pool = Callable[[Tensor], Tensor]
@@ -33,6 +34,8 @@ class Addend:
     term: Term
     head: str = ""
     """Name of the auxiliary head whose logits it gets; empty: the main head."""
+    view: str = "pixels"
+    """What that head is asked: a name from views.VIEWS."""
 
 
 @runtime_checkable
@@ -79,7 +82,12 @@ class Loss(Part):
         self._places: list[int] | None = None
 
     def __call__(
-        self, output: Tensor | Outputs, label: Tensor, valid: Tensor, numbers: Numbers | None = None
+        self,
+        output: Tensor | Outputs,
+        label: Tensor,
+        valid: Tensor,
+        numbers: Numbers | None = None,
+        sizes: Tensor | None = None,
     ) -> Tensor:
         """Return the loss of a batch, a float32 scalar; 0 with a gradient if no pixel is valid (and none is learned).
 
@@ -88,10 +96,14 @@ class Loss(Part):
             label: int64 (B, H, W), for multilabel (B, K, H, W); or float32 (B, K, H, W) of probabilities.
             valid: bool (B, H, W).
             numbers: of `numbers`, where the batch is one of several that make a step.
+            sizes: float32 (B,), logarithm of the size of each sample's pixels, nan where it is not known; None: of all.
         """
         logits, heads = (output, {}) if isinstance(output, Tensor) else (output.logits, output.heads)
         pixels = self._pixels(logits, label, valid)
-        seen = {"": pixels} | {name: _of_head(given, pixels, valid) for name, given in heads.items()}
+        seen = {"": pixels}
+        for addend in self.addends:  # all addends of a head ask it the same
+            if addend.head not in seen:
+                seen[addend.head] = VIEWS[addend.view].see(_wide(heads[addend.head]), pixels, sizes)
         sums = [addend.term.sums(seen[addend.head]) for addend in self.addends]
         if self.pool is not None:
             sums = _pooled(sums, self.pool, logits.device)
@@ -100,7 +112,7 @@ class Loss(Part):
         return self._total([addend.term.value(added) for addend, added in zip(self.addends, sums, strict=True)])
 
     @torch.no_grad()
-    def numbers(self, truths: Sequence[tuple[Tensor, Tensor]], device: torch.device | str = "cpu") -> Numbers:
+    def numbers(self, truths: Sequence[tuple[Tensor, ...]], device: torch.device | str = "cpu") -> Numbers:
         """Return what each addend divides by in each of several batches, so that their mean is the loss of all.
 
         The pixels that count may lie unevenly over the batches: each is divided by their mean number, not by its
@@ -108,12 +120,12 @@ class Loss(Part):
         batch is its own ratio, and the mean over batches is not that of the large batch.
 
         Args:
-            truths: label and valid of each batch, as for a call.
+            truths: label and valid of each batch, and sizes if it has some, as for a call.
             device: where the logits will be.
         """
         found: list[Tensor | None] = []
         for addend in self.addends:
-            each = [self._number(addend, label, valid) for label, valid in truths]
+            each = [self._number(addend, *truth) for truth in truths]
             known = [torch.as_tensor(number, dtype=torch.float32) for number in each if number is not None]
             found.append(torch.stack(known).mean().to(device) if known else None)
         if self.pool is not None and (local := [number for number in found if number is not None]):
@@ -121,14 +133,17 @@ class Loss(Part):
             found = [None if number is None else next(pooled) for number in found]
         return tuple(found)
 
-    def _number(self, addend: Addend, label: Tensor, valid: Tensor) -> Tensor | float | None:
+    def _number(
+        self, addend: Addend, label: Tensor, valid: Tensor, sizes: Tensor | None = None
+    ) -> Tensor | float | None:
         if not getattr(addend.term, "additive", False):
             return None
         batch, height, width = valid.shape
         blank = torch.zeros(1).expand(batch, self.task.planes, height, width)
         pixels = self._pixels(blank, label, valid)
-        if addend.head.startswith("classify"):
-            pixels = _of_head(torch.zeros(batch, self.task.planes), pixels, valid)
+        if addend.head:
+            view = VIEWS[addend.view]
+            pixels = view.see(torch.zeros(1).expand(view.logits(pixels)), pixels, sizes)
         return addend.term.sums(pixels)[1]
 
     def _total(self, values: Sequence[Tensor]) -> Tensor:
@@ -219,14 +234,6 @@ def _wide(logits: Tensor) -> Tensor:
 
 def _hidden(planes: Tensor, valid: Tensor, whole: bool) -> Tensor:
     return planes if whole else planes.masked_fill(~valid.unsqueeze(1), 0.0)
-
-
-def _of_head(logits: Tensor, main: Pixels, valid: Tensor) -> Pixels:
-    """Put an auxiliary head's logits beside the same truth; (B, K) ones beside what the whole window has."""
-    logits = _wide(logits)
-    if logits.ndim == 2:
-        return presence(logits, main)
-    return Pixels(_hidden(logits, valid, main.mask is None), main.label, main.mask, main.soft)
 
 
 def _pooled(sums: list[Sums], pool: Pool, device: torch.device) -> list[Sums]:
