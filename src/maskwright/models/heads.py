@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskwright.core.errors import InputError
-from maskwright.core.recipe.heads import ClassifyHead, DeepHead, FcnHead, Heads
+from maskwright.core.recipe.heads import ClassifyHead, DeepHead, FcnHead, Heads, PresenceHead, ScaleHead
 from maskwright.models.taps import Tap, encoder_maps
 
 
+POOLED_DROPOUT = 0.2
+"""Share of pooled features dropped in training (SEEDS 004.3)."""
 class Queries(NamedTuple):
     """What the queries of a mask transformer say after one of its layers."""
 
@@ -180,6 +182,34 @@ class Classify(nn.Module):
         return {"": self.layers(maps[-1].mean((2, 3)))}
 
 
+class Presence(nn.Module):
+    """One linear layer on the mean of the encoder's deepest map: nothing in the window, or something (SEEDS 004)."""
+
+    def __init__(
+        self, block: PresenceHead, maps: Sequence[int], decoded: Sequence[int], planes: int, where: str
+    ) -> None:
+        super().__init__()
+        del block, decoded, planes, where
+        self.layers = nn.Sequential(nn.Dropout(POOLED_DROPOUT), nn.Linear(maps[-1], 2))
+
+    def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return (B, 2) logits of nothing and something."""
+        return {"": self.layers(maps[-1].mean((2, 3)))}
+
+
+class Scale(nn.Module):
+    """One linear layer on the mean of the encoder's deepest map: the logarithm of the size of a pixel (SEEDS 004)."""
+
+    def __init__(self, block: ScaleHead, maps: Sequence[int], decoded: Sequence[int], planes: int, where: str) -> None:
+        super().__init__()
+        del block, decoded, planes, where
+        self.layers = nn.Sequential(nn.Dropout(POOLED_DROPOUT), nn.Linear(maps[-1], 1))
+
+    def forward(self, maps: Sequence[Tensor]) -> dict[str, Tensor]:
+        """Return (B, 1) numbers."""
+        return {"": self.layers(maps[-1].mean((2, 3)))}
+
+
 class Deep(nn.Module):
     """A 1 x 1 convolution on each map of the decoder (Lee et al. 2015, Deeply-supervised nets)."""
 
@@ -197,6 +227,8 @@ HEADS: Mapping[str, Callable[[Any, Sequence[int], Sequence[int], int, str], nn.M
     "classify": Classify,
     "deep": Deep,
     "fcn": Fcn,
+    "presence": Presence,
+    "scale": Scale,
 }
 """Name in `model.aux` -> what makes the head of its settings, the channels of the encoder's and of the decoder's maps
 (finest first), K and the recipe key. Its loss has a row of the same name in training/losses/heads.py."""
