@@ -56,8 +56,8 @@ class Sample(TypedDict):
     index: int
     """Number of the item among the keys."""
     log_size: float
-    """Natural logarithm of how large a pixel is: in metres if the item has an attribute gsd, in pixels of the image if no
-    item has; nan: not known; 0 where nobody asks."""
+    """Natural logarithm of how large a pixel is: in metres if the item has an attribute gsd, in pixels of the image if
+    no item has; nan: not known; 0 where nobody asks."""
 
 
 class Batch(TypedDict):

@@ -110,8 +110,8 @@ class Forward:
             turned = apply(batch, symmetry).contiguous(memory_format=self._layout)
             for model in self._models:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-                    logits = model(turned)
-                part = undo(self._activate(logits.float()), symmetry)
+                    found = model.answer(turned, self._activate)
+                part = undo(found, symmetry)
                 total = part.contiguous() if total is None else total.add_(part)
         assert total is not None
         return total

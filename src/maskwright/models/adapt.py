@@ -34,6 +34,7 @@ class SegModel(nn.Module):
         self.minimum = minimum
         self.border: Border = border
         self.auxiliary: Auxiliary | None = None
+        self._asked: tuple[str, ...] = ()
         self._still: list[nn.Module] = []
 
     def forward(self, image: Tensor) -> Tensor | Outputs:
@@ -66,15 +67,29 @@ class SegModel(nn.Module):
         height, width = image.shape[-2:]
         heads = {
             name: each if each.ndim == 2 else each[..., :height, :width]
-            for name, each in (found.heads | further).items()
+            for name, each in ({name: found.heads[name] for name in self._asked} | further).items()
         }
         return Outputs(found.logits[..., :height, :width], heads, found.queries)
 
+    def answer(self, image: Tensor, activate: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return probabilities (B, K, H, W); for prediction, in evaluation mode.
+
+        Args:
+            image: float (B, C, H, W), prepared as in training.
+            activate: from float32 logits to probabilities. Where the network's authors enlarged those and not the
+                logits, so is it done here.
+        """
+        network: Any = self.network
+        if not hasattr(network, "probabilities"):
+            return activate(self._run(image)[0].float())
+        height, width = image.shape[-2:]
+        found: Tensor = network.probabilities(pad(image, self.stride, self.minimum, self.border), activate)
+        return found[..., :height, :width]
+
     @property
     def head_names(self) -> tuple[str, ...]:
-        """Names of what auxiliary heads give, as in Outputs.heads."""
-        own = tuple(getattr(self.network, "head_names", ()))
-        return own if self.auxiliary is None else (*own, *self.auxiliary.names)
+        """Names of what auxiliary heads give, as in Outputs.heads: first the network's own that are asked for."""
+        return self._asked if self.auxiliary is None else (*self._asked, *self.auxiliary.names)
 
     @property
     def _tells(self) -> bool:
@@ -110,8 +125,13 @@ class SegModel(nn.Module):
             where: recipe key of the model for messages.
 
         Raises:
-            InputError: a head asks for a map that is not there.
+            InputError: a head asks for a map that is not there, or for a network that has such a head of its own.
         """
+        own = getattr(self.network, "head_names", ())
+        self._asked = tuple(name for name in block.given if name in own)
+        block = block.model_copy(update=dict.fromkeys(self._asked))
+        if not block.given:
+            return
         image = torch.zeros(1, bands, self.minimum, self.minimum)
         self.auxiliary = Auxiliary(self.network, block, planes, stages, image, where)
 

@@ -16,7 +16,7 @@ from maskwright.models import hub, taps
 from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
-from maskwright.models.zoo import segformer, upernet
+from maskwright.models.zoo import deeplab, efficient_fpn, ocr, segformer, unet3plus, upernet
 from maskwright.models.zoo.own import Either, Own
 from maskwright.models.zoo.pan import PanOptions, make_pan
 
@@ -127,12 +127,21 @@ def build_model(
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "deeplabv1": Own(deeplab.LargeFovOptions, deeplab.make_deeplabv1, families=("dilated", "dilated_vgg"), stride=8),
+    "deeplabv2": Own(deeplab.AsppSumOptions, deeplab.make_deeplabv2, families=("dilated", "dilated_vgg"), stride=8),
     "deeplabv3": Smp("DeepLabV3", strides=(8, 16)),
     "deeplabv3plus": Smp("DeepLabV3Plus", strides=(16, 8)),
     "dpt": Smp("DPT", timm_only=True, stages=taps.fusions),
+    "efficient_fpn": Own(
+        efficient_fpn.EfficientFpnOptions,
+        efficient_fpn.make_efficient_fpn,
+        families=("mish_efficientnet",),
+        stride=32,
+    ),
     "fpn": Smp("FPN", stages=taps.pyramid),
     "linknet": Smp("Linknet", needs_half=True, stages=taps.blocks),
     "manet": Smp("MAnet", stages=taps.blocks),
+    "ocrnet": Own(ocr.OcrOptions, ocr.make_ocr),
     "pan": Either(
         Smp("PAN", strides=(16, 32), bottleneck=8, stages=taps.gates),
         Own(PanOptions, make_pan, stride=32, minimum=256),
@@ -141,6 +150,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "segformer": Smp("Segformer"),
     "segformer_mmseg": Own(segformer.SegformerOptions, segformer.make_segformer, stages=segformer.stages),
     "unet": Smp("Unet", stages=taps.blocks),
+    "unet3plus": Own(unet3plus.Unet3PlusOptions, unet3plus.make_unet3plus, stride=32, stages=unet3plus.stages),
     "unetplusplus": Smp("UnetPlusPlus", needs_half=True, stages=taps.nested_blocks),
     "upernet": Smp("UPerNet", stages=taps.laterals),
     "upernet_mmseg": Own(upernet.UperOptions, upernet.make_upernet, stages=upernet.stages),

@@ -13,9 +13,10 @@ from maskwright.core.errors import InputError
 from maskwright.core.recipe.heads import ClassifyHead, DeepHead, FcnHead, Heads, PresenceHead, ScaleHead
 from maskwright.models.taps import Tap, encoder_maps
 
-
 POOLED_DROPOUT = 0.2
 """Share of pooled features dropped in training (SEEDS 004.3)."""
+
+
 class Queries(NamedTuple):
     """What the queries of a mask transformer say after one of its layers."""
 
@@ -77,6 +78,12 @@ class Auxiliary(nn.Module):
         maps, decoded = self._channels(network, image)
         self.parts = nn.ModuleDict()
         for name, given in block.given.items():
+            if name not in HEADS:
+                raise InputError(
+                    f"this architecture has no head '{name}' of its own",
+                    where=f"{where}.aux.{name}",
+                    fix=f"use architecture: {' or '.join(OWN[name])}, or leave it out",
+                )
             self.parts[name] = HEADS[name](given, maps, decoded, planes, f"{where}.aux.{name}")
 
     @property
@@ -232,3 +239,6 @@ HEADS: Mapping[str, Callable[[Any, Sequence[int], Sequence[int], int, str], nn.M
 }
 """Name in `model.aux` -> what makes the head of its settings, the channels of the encoder's and of the decoder's maps
 (finest first), K and the recipe key. Its loss has a row of the same name in training/losses/heads.py."""
+
+OWN: Mapping[str, tuple[str, ...]] = {"regions": ("ocrnet",), "twin": ("efficient_fpn",)}
+"""Name in `model.aux` of a head that only some architectures have -> those."""

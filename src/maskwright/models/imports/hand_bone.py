@@ -25,7 +25,10 @@ def _node(level: int) -> Rules:
         for source in range(1, LEVELS + 1)
         for theirs, part in (("conv", "conv"), ("bn", "norm"))
     )
-    mixed = (Rule(rf"conv{level}d_1\.(.*)", rf"{ours}.fuse.conv.\1"), Rule(rf"bn{level}d_1\.(.*)", rf"{ours}.fuse.norm.\1"))
+    mixed = (
+        Rule(rf"conv{level}d_1\.(.*)", rf"{ours}.fuse.conv.\1"),
+        Rule(rf"bn{level}d_1\.(.*)", rf"{ours}.fuse.norm.\1"),
+    )
     return (*heard, *mixed)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Model
-from maskwright.models.imports import hf, mmseg, smp, timm
+from maskwright.models.imports import hand_bone, hf, internimage, mmseg, open_cities, smp, timm
 from maskwright.models.imports.rules import PartRules, Rule, Rules
 from maskwright.models.zoo.encoders import ENCODERS
 
@@ -76,6 +76,7 @@ def _parts(kind: Origin, block: Model) -> Iterator[Rules]:
 
 
 ORIGINS: Mapping[str, Origin] = {
+    "hand-bone": Origin({"plain": hand_bone.PLAIN, "unet3plus": hand_bone.UNET3PLUS}),
     "hf": Origin(
         {
             "convnext": hf.CONVNEXT,
@@ -83,6 +84,15 @@ ORIGINS: Mapping[str, Origin] = {
             "swin": hf.SWIN,
             "upernet_mmseg": hf.UPERNET,
             "aux.fcn": hf.fcn,
+        }
+    ),
+    "internimage": Origin(
+        {
+            "internimage": internimage.INTERNIMAGE,
+            "mask2former": mmseg.MASK2FORMER,
+            "segformer_mmseg": mmseg.SEGFORMER,
+            "upernet_mmseg": mmseg.UPERNET,
+            "aux.fcn": mmseg.fcn,
         }
     ),
     "mmseg": Origin(
@@ -96,16 +106,25 @@ ORIGINS: Mapping[str, Origin] = {
             "aux.fcn": mmseg.fcn,
         }
     ),
+    "open-cities": Origin({"efficient_fpn": open_cities.decoder, "mish_efficientnet": open_cities.ENCODER}),
     "smp": Origin(
         {
             **dict.fromkeys(smp.DECODERS, smp.SAME),
             LIBRARY: smp.LIBRARY,
+            "dilated_vgg": smp.VGG,
+            "mish_efficientnet": open_cities.ENCODER,
             "mit": smp.MIT,
             "swin": smp.SWIN,
         }
     ),
     "timm": Origin(
-        {"convnext": timm.CONVNEXT, "swin": timm.SWIN, LIBRARY: timm.SAME},
+        {
+            "convnext": timm.CONVNEXT,
+            "dilated": timm.INSIDE,
+            "hrnet": timm.HRNET,
+            "swin": timm.SWIN,
+            LIBRARY: timm.SAME,
+        },
         keys=("state_dict_ema", "state_dict", "model_ema", "model"),
         scope="encoder",
     ),

@@ -47,3 +47,12 @@ def _stage(number: int) -> Rules:
 
 MIT: Rules = tuple(rule for number in range(4) for rule in _stage(number))
 """The MiT code of SegFormer's authors, which the library carries."""
+
+CONVS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+"""Where the convolutions of VGG16's stages lie in torchvision's list."""
+VGG: Rules = tuple(
+    Rule(rf"(?:encoder\.)?features\.{place}\.(.*)", rf"encoder.stages.{stage}.{2 * number}.\1")
+    for stage, places in enumerate(CONVS)
+    for number, place in enumerate(places)
+)
+"""torchvision's VGG16."""

@@ -28,3 +28,12 @@ CONVNEXT: Rules = (
     CLASSIFIER,
 )
 """timm's ConvNeXt."""
+
+INSIDE: Rules = (CLASSIFIER, Rule(r"(.*)", r"encoder.network.\1"))
+"""Networks of timm that an encoder of ours holds."""
+
+HRNET: Rules = (
+    Rule(r"(?:incre_modules|downsamp_modules|final_layer)\..*", (), why="of the classifier"),
+    *INSIDE,
+)
+"""timm's HRNet."""

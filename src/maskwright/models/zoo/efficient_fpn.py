@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -174,10 +174,18 @@ class EfficientFpn(nn.Module):
         size = (image.shape[-2], image.shape[-1])
         return Outputs(enlarged(logits, size), {**heads, "twin": enlarged(heads["twin"], size)})
 
+    def coarse(self, image: Tensor) -> Tensor:
+        """Return the main logits (B, K, H / 4, W / 4); the other heads are not run."""
+        logits: Tensor = self.segmentation_head(self.decoder(self.encoder(image)))
+        return logits
+
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits (B, K, H, W); the other heads are not run."""
-        coarse = self.segmentation_head(self.decoder(self.encoder(image)))
-        return enlarged(coarse, (image.shape[-2], image.shape[-1]))
+        """Return logits (B, K, H, W)."""
+        return enlarged(self.coarse(image), (image.shape[-2], image.shape[-1]))
+
+    def probabilities(self, image: Tensor, activate: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return probabilities (B, K, H, W), enlarged as such (SEEDS 004.6)."""
+        return enlarged(activate(self.coarse(image).float()), (image.shape[-2], image.shape[-1]))
 
 
 def make_efficient_fpn(encoder: Any, options: EfficientFpnOptions, planes: int) -> nn.Module:

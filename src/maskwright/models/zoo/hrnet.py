@@ -1,4 +1,4 @@
-"""Encoders that keep their maps large: timm's HRNet with its four branches, and networks dilated for DeepLab."""
+"""timm's HRNet with the four branches that keep their sizes."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class InternImage(nn.Module):
         self.strides = tuple(4 * 2**level for level in range(levels))
         self.stem = Stem(bands, options.channels)
         total = sum(options.depths)
-        drops = torch.linspace(0, options.drop_path, total).tolist()
+        drops = [options.drop_path * place / max(total - 1, 1) for place in range(total)]
         rates = iter(drops if options.drop_path_type == "linear" else [options.drop_path] * total)
         self.levels = nn.ModuleList(
             Level(options, level, [next(rates) for _ in range(depth)]) for level, depth in enumerate(options.depths)

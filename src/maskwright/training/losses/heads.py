@@ -35,7 +35,6 @@ class Terms(Protocol):
         """
 
 
-
 def head_addends(block: Heads, outputs: Iterable[str], terms: Terms, where: str = "model.aux") -> list[Addend]:
     """Return the addends of the loss that auxiliary heads add.
 

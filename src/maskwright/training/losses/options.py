@@ -39,7 +39,7 @@ class Frequency:
     """Valid pixels of all images."""
 
     def of_anything(self, task: Task) -> Frequency:
-        """Return how often there is anything at all: all classes but the first, or all planes, as if none overlapped."""
+        """Return how often there is anything: all classes but the first, or all planes, as if none overlapped."""
         first = 1 if task.kind == "multiclass" else 0
         pixels = min(sum(self.pixels[first:]), self.total)
         return Frequency((pixels,), (max(self.images[first:], default=0),), self.total)

@@ -124,9 +124,7 @@ def member_loss(
     check_member(member, task, "member")
     main = _addends(member.loss, task, "loss", frequency)
 
-    def terms(
-        names: Mapping[str, float | Mapping[str, Any]], where: str, *, foreground: bool = False
-    ) -> list[Addend]:
+    def terms(names: Mapping[str, float | Mapping[str, Any]], where: str, *, foreground: bool = False) -> list[Addend]:
         if foreground:
             return _addends(names, FOREGROUND, where, None if frequency is None else frequency.of_anything(task))
         return _addends(names, task, where, frequency) if names else main

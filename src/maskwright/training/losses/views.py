@@ -49,8 +49,7 @@ def anything(logits: Tensor, main: Pixels, sizes: Tensor | None) -> Pixels:
 
 
 def anything_there(logits: Tensor, main: Pixels, sizes: Tensor | None) -> Pixels:
-    """Ask whether the window has anything: (B, 2) logits of nothing and something; one without valid pixels says
-    nothing."""
+    """Ask whether the window has anything: (B, 2) logits; one without valid pixels says nothing."""
     del sizes
     found = _something(main).amax((1, 2, 3)).long()
     seen = None if main.mask is None else main.mask.amax((1, 2))[:, None, None]
