@@ -28,7 +28,7 @@ class Fixture:
     def noise(self, output: str) -> float:
         """Return the scale of an output's noise: float32 against float64, or, unstated, what a trembling input does."""
         exact = self.config["float32_vs_float64_max_abs_diff"].get(output)
-        trembling = self.config["max_abs_change_of_outputs_when_1e-6_noise_is_added_to_in.input"]
+        trembling = self.config.get("max_abs_change_of_outputs_when_1e-6_noise_is_added_to_in.input", {})
         return float(exact if exact is not None else trembling[output])
 
     def close(self, got: torch.Tensor, output: str) -> None:

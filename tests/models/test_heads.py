@@ -12,9 +12,18 @@ from maskwright.models.weights import load_model, save_weights
 TINY = "tu-resnet10t"
 TINIER = "tu-mobilenetv3_small_050"
 DEEP = {
-    "dpt": 3, "fpn": 3, "linknet": 4, "manet": 4, "pan": 2, "unet": 4, "unetplusplus": 3, "upernet": 3,
+    "dpt": 3, "fpn": 3, "linknet": 4, "manet": 4, "pan": 2, "unet": 4, "unet3plus": 2, "unetplusplus": 3, "upernet": 3,
 }  # fmt: skip
 """How many maps of its decoder an architecture can supervise beside the main head's."""
+
+
+OTHERS = {
+    "deeplabv1": {"encoder": "dilated_vgg16", "options": {"channels": 16, "encoder": {"widths": [4, 4, 8, 8, 8]}}},
+    "deeplabv2": {"encoder": "dilated_resnet50", "options": {"encoder": {"depth": 18}}},
+    "efficient_fpn": {"encoder": "mish_efficientnet_b0"},
+    "ocrnet": {"options": {"channels": 16, "keys": 8}},
+}
+"""What an architecture is tried with that does not take any encoder, or is slow with any."""
 
 
 def block(architecture="unet", **aux):
@@ -35,7 +44,7 @@ def refusal(action, *args, **kwargs):
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
 def test_every_architecture_gives_what_its_heads_say_in_training_and_its_answer_alone_else(name):
     aux = {"fcn": 0.4, "classify": {}} | ({"deep": {}} if name in DEEP else {})
-    model = built(block(name, **aux), bands=5, planes=3)
+    model = built(Model(**{"architecture": name, "encoder": TINY, **OTHERS.get(name, {})}, aux=aux), bands=5, planes=3)
     image = torch.rand(2, 5, model.minimum + 5, model.minimum - 3)
     model.eval()
     with torch.no_grad():
@@ -152,3 +161,31 @@ def test_weights_files_keep_heads_and_fill_those_of_the_next_stage(tmp_path):
     assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in again.state_dict().items())
     plain = build_model(Model(encoder=TINIER, weights="w.safetensors"), 3, 2, recipe_dir=tmp_path)
     assert torch.equal(plain.eval()(image), model(image))
+
+
+@pytest.mark.parametrize("name", ["unet", "efficient_fpn"])
+def test_a_head_on_the_deepest_map_or_the_network_s_own_tells_of_the_whole_window(name):
+    given = Model(**{"architecture": name, "encoder": TINIER, **OTHERS.get(name, {})}, aux={"presence": 1, "scale": {}})
+    model = built(given, bands=4, planes=1)
+    assert model.head_names == ("presence", "scale")
+    heads = model.outputs(torch.rand(2, 4, 40, 50)).heads
+    assert {head: tuple(found.shape) for head, found in heads.items()} == {"presence": (2, 2), "scale": (2, 1)}
+    learns = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    freeze_unused(model, 4)
+    frozen = learns - {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    # a head that nobody asks for does not learn, so that processes need not look for its gradient
+    assert ({"network.twin.weight"} == frozen) if name == "efficient_fpn" else not any("aux" in each for each in frozen)
+    assert (model.auxiliary is None) == (name == "efficient_fpn")
+
+
+def test_heads_that_only_some_architectures_have():
+    model = built(Model(architecture="ocrnet", encoder=TINY, **OTHERS["ocrnet"], aux={"regions": 0.4, "fcn": 0.2}))
+    image = torch.rand(2, 3, 37, 53)
+    heads = model.train()(image).heads
+    assert {head: tuple(found.shape) for head, found in heads.items()} == dict.fromkeys(
+        ("regions", "fcn"), (2, 2, 37, 53)
+    )
+    assert refusal(check, block(twin=0.1), "r.yaml:m") == (
+        "r.yaml:m.aux.twin: this architecture has no head 'twin' of its own; use architecture: efficient_fpn, or leave "
+        "it out"
+    )

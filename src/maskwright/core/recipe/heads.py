@@ -63,7 +63,7 @@ class TwinHead(Block):
 
     weight: float = Field(default=0.1, gt=0, le=1000)
     """Weight of its losses beside the main ones (0.1: SEEDS 004)."""
-    loss: LossNames = Field(default_factory=lambda: {"dice": 1.0})
+    loss: LossNames = Field(default_factory=lambda: LossNames(dice=1.0))
     """Losses of this head, of those for binary tasks."""
 
 

@@ -55,7 +55,8 @@ class Deform(nn.Module):
         grid = places(offset, self.offset_scale)
         mask = mask.permute(0, 3, 4, 1, 2).reshape(batch * self.groups, POINTS, height, width)
         found = weigh(value, grid, mask)
-        return self.output_proj(found.reshape(batch, channels, height, width).movedim(1, 3))
+        out: Tensor = self.output_proj(found.reshape(batch, channels, height, width).movedim(1, 3))
+        return out
 
 
 def places(offset: Tensor, scale: float) -> Tensor:
@@ -144,4 +145,4 @@ def _portions(value: Tensor) -> Iterator[slice]:
 def _samples(value: Tensor, grid: Tensor) -> Tensor:
     """Return (N, c, P, H, W) samples at (N, P, H, W, 2) places."""
     found: Tensor = torch.grid_sampler_2d(value, grid.flatten(1, 2), 0, 0, False)
-    return found.unflatten(2, grid.shape[1:3])
+    return found.view(*found.shape[:2], *grid.shape[1:3], found.shape[-1])

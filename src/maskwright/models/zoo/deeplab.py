@@ -68,8 +68,9 @@ class AsppSum(nn.Module):
         self.convs = nn.ModuleList(
             nn.Conv2d(channels, planes, 3, padding=rate, dilation=rate) for rate in options.rates
         )
-        for conv in self.convs:
-            nn.init.normal_(conv.weight, std=0.01)
+        for weight in self.convs.parameters():
+            if weight.ndim == 4:
+                nn.init.normal_(weight, std=0.01)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (B, K, h, w)."""

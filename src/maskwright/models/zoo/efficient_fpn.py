@@ -109,7 +109,8 @@ class GlobalContext(nn.Module):
         """Return what has the shape of x."""
         weights = self.attend(x).flatten(2).softmax(2)
         pooled = torch.bmm(x.flatten(2), weights.transpose(1, 2)).unsqueeze(3)
-        return x + self.widen(functional.relu(self.norm(self.narrow(pooled))))
+        said: Tensor = self.widen(functional.relu(self.norm(self.narrow(pooled))))
+        return x + said
 
 
 class Aspp(nn.Module):

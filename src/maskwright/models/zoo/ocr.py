@@ -65,7 +65,7 @@ class OcrDecoder(nn.Module):
             each.flatten(2).transpose(1, 2) for each in (self.query(pixels), self.key(regions), self.value(regions))
         )
         found = functional.scaled_dot_product_attention(query, key, value)
-        context = self.up(found.transpose(1, 2).unflatten(2, size))
+        context = self.up(found.transpose(1, 2).reshape(len(found), -1, *size))
         return self.mix(torch.cat([context, pixels], 1)), logits
 
 
