@@ -49,8 +49,8 @@ def table(rows: list[Row]) -> str:
 
 
 def main(names: list[str]) -> int:
-    """Run the named bench files, all of them without names."""
-    known = available()
+    """Run the named bench files, all of them without names; options such as --side=N are read by the files."""
+    known, names = available(), [name for name in names if not name.startswith("--")]
     strangers = [name for name in names if name not in known]
     if strangers:
         print(f"error: no bench '{strangers[0]}'; use some of: {', '.join(known)}", file=sys.stderr)

@@ -82,6 +82,22 @@ def contest(contestants: Mapping[str, Contestant], rounds: int = 31, least: floa
     return {name: statistics.median(values) for name, values in spent.items()}
 
 
+def rounds(contestants: Mapping[str, Contestant], count: int) -> dict[str, float]:
+    """Time long work: each contestant once a round, the order rotated; return name -> median seconds.
+
+    Args:
+        contestants: name -> callable without arguments, warm already.
+        count: rounds.
+    """
+    names, spent = list(contestants), {name: list[float]() for name in contestants}
+    for turn in range(count):
+        shift = turn % len(names)
+        for name in names[shift:] + names[:shift]:
+            gc.collect()
+            spent[name].append(_clock(contestants[name], 1))
+    return {name: statistics.median(values) for name, values in spent.items()}
+
+
 def row(
     name: str,
     times: Mapping[str, float],

@@ -39,6 +39,11 @@ class Machine:
         return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if self.device == "auto" else self.device)
 
 
+def windows_at_once(device: str, shape: Shape, wanted: int) -> int:
+    """Return how many images of a shape go through at once on a kind of device; see Forward.batch_size."""
+    return wanted if device != "cpu" else max(1, min(wanted, CPU_PIXELS // (shape[0] * shape[1])))
+
+
 class Forward:
     """Models that answer with one averaged probability; they are moved to the device and set to evaluation.
 
@@ -64,9 +69,7 @@ class Forward:
             shape: (height, width) in pixels.
             wanted: the most, predict.batch_size.
         """
-        if self.device.type != "cpu":
-            return wanted
-        return max(1, min(wanted, CPU_PIXELS // (shape[0] * shape[1])))
+        return windows_at_once(self.device.type, shape, wanted)
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.float32], names: Sequence[str] = ()) -> NDArray[np.float32]:

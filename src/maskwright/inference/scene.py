@@ -22,7 +22,7 @@ from maskwright.core.stop import Stop
 from maskwright.data.pixels.windows import Windows
 from maskwright.data.preprocess import Preprocess
 from maskwright.inference.row_bands import RowBands
-from maskwright.inference.spool import NODATA, Spool
+from maskwright.inference.spool import NODATA
 from maskwright.inference.tiles import seam_weights
 
 Floats = NDArray[np.float32]
@@ -49,20 +49,28 @@ class Answering(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Scenery:
-    """What is done with every raster."""
+class Keeping(Protocol):
+    """Where finished bands go: a spool on disk, or what is carried to one."""
 
-    model: Answering
-    preprocesses: tuple[Preprocess, ...]
-    """The different ways in which the members want a window."""
+    bands: int
+    """The next band to be finished."""
+
+    def write(self, layer: str, row: int, col: int, part: NDArray[np.uint8]) -> None:
+        """Take uint8 (planes, h, w), the done part of one window; 255 is no data."""
+
+    def finish(self, row: int) -> None:
+        """Take note that a band is whole."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a raster is cut up, and what is answered, whoever answers."""
+
     planes: int
     """K."""
     size: Shape
     overlap: float
     seam: str
-    label: Callable[[Floats], NDArray[np.uint8]]
-    """From probabilities (K, h, w) to class ids (h, w), or (K, h, w) of 0 and 1."""
     label_planes: int
     """1, or K for multilabel."""
 
@@ -81,6 +89,17 @@ class Scenery:
         return lattice.shape[1] * (carried + 4 * max(lattice.size[0], 512))
 
 
+@dataclass(frozen=True)
+class Scenery(Layout):
+    """What is done with every raster."""
+
+    model: Answering
+    preprocesses: tuple[Preprocess, ...]
+    """The different ways in which the members want a window."""
+    label: Callable[[Floats], NDArray[np.uint8]]
+    """From probabilities (K, h, w) to class ids (h, w), or (K, h, w) of 0 and 1."""
+
+
 class _Read(NamedTuple):
     """Windows of a row that go on together."""
 
@@ -92,15 +111,18 @@ class _Read(NamedTuple):
     """For each way of preparing, (B, C, h, w) of the windows with anything valid; None: there are none."""
 
 
-def predict_scene(scenery: Scenery, raster: Windows, spool: Spool, tick: Tick, stop: Stop) -> None:
-    """Fill the bands of a spool that are not whole yet.
+def predict_scene(
+    scenery: Scenery, raster: Windows, spool: Keeping, tick: Tick, stop: Stop, end: int | None = None
+) -> None:
+    """Make the bands that are not whole yet.
 
     Args:
         scenery: models and settings.
         raster: open.
-        spool: open, of scenery.lattice(raster.shape).
+        spool: of scenery.lattice(raster.shape); its `bands` says where to begin.
         tick: is told of each window.
         stop: looked at between batches.
+        end: the band to end before; None: after the last.
 
     Raises:
         InputError: the raster is damaged, or has other bands than the models were trained on.
@@ -108,13 +130,14 @@ def predict_scene(scenery: Scenery, raster: Windows, spool: Spool, tick: Tick, s
         Interrupted: a signal asked to stop; finished bands stay.
     """
     lattice = scenery.lattice(raster.shape)
-    if spool.bands == len(lattice.rows):
+    end = len(lattice.rows) if end is None else end
+    if spool.bands >= end:
         return
     work = _Work(_with_levels(scenery, raster), lattice, raster, spool, tick)
     step = scenery.model.batch_size(scenery.size)
     groups = [
         (row, range(start, min(start + step, len(lattice.cols))))
-        for row in range(first_row(lattice, spool.bands), len(lattice.rows))
+        for row in range(first_row(lattice, spool.bands), end)
         for start in range(0, len(lattice.cols), step)
     ]
     adding: deque[Future[None]] = deque()
@@ -164,7 +187,7 @@ def _ahead(reader: ThreadPoolExecutor, work: _Work, groups: Sequence[tuple[int, 
 class _Work:
     """What reader and writer do; each is only ever in one thread."""
 
-    def __init__(self, scenery: Scenery, lattice: Lattice, raster: Windows, spool: Spool, tick: Tick) -> None:
+    def __init__(self, scenery: Scenery, lattice: Lattice, raster: Windows, spool: Keeping, tick: Tick) -> None:
         self._scenery, self._lattice, self._raster, self._spool, self._tick = scenery, lattice, raster, spool, tick
         self.bands = RowBands(lattice, scenery.planes, seam_weights(scenery.seam, scenery.size))
 

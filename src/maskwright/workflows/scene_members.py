@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.grid import Shape
-from maskwright.core.labels import TaskKind
+from maskwright.core.labels import Task, TaskKind
 from maskwright.core.recipe.members import Member, Predict
 from maskwright.data.audit.digests import of_file
 from maskwright.data.preprocess import Preprocess
@@ -22,6 +23,7 @@ from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
     from maskwright.inference.forward import Forward
+    from maskwright.inference.scene import Layout, Scenery
 
 Floats = NDArray[np.float32]
 WINDOW = 512
@@ -75,13 +77,31 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Ensemble:
-    """Everything that answers, and what it is."""
+class Part:
+    """The trained folds of one member, as files."""
 
-    blend: Blend
+    name: str
+    files: tuple[Path, ...]
+    digests: tuple[str, ...]
+    """Of the files."""
+    share: int
+    step: int
+    """Of its temperature."""
+    way: int
+    """Which preparation it takes."""
+    tta: tuple[str, ...]
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Everything that answers, and what it is; without networks, so that it can be sent to other processes."""
+
+    task: Task
+    parts: tuple[Part, ...]
     preprocesses: tuple[Preprocess, ...]
     predict: Predict
-    """Window, overlap and seam for all; tta is each member's own."""
+    """Window, overlap and seam for all; tta is each member's own. Of batch_size, the most that a member wants."""
     decision: Decision | None
     """Without cleaning; None: nothing was decided."""
     notes: tuple[str, ...]
@@ -89,50 +109,101 @@ class Ensemble:
     facts: dict[str, Any]
     """What the answers depend on, JSON-able."""
 
-    def label(self, session: Session, probability: Floats) -> NDArray[np.uint8]:
+    @property
+    def layout(self) -> Layout:
+        """How rasters are cut up, and what is answered."""
+        from maskwright.inference.scene import Layout
+
+        assert self.predict.window_shape is not None, self.predict
+        label_planes = self.task.planes if self.task.kind == "multilabel" else 1
+        return Layout(
+            self.task.planes, self.predict.window_shape, self.predict.overlap, self.predict.seam, label_planes
+        )
+
+    def scenery(self, *, check: bool = False) -> Scenery:
+        """Load the networks.
+
+        Args:
+            check: whether weights are compared with their digests first, on another machine.
+
+        Raises:
+            InputError: weights are absent, damaged or others than they were.
+        """
+        from maskwright.inference.forward import Forward, Machine
+        from maskwright.inference.scene import Scenery
+        from maskwright.models.weights import load_model
+
+        blended = []
+        for part in self.parts:
+            for path, digest in zip(part.files, part.digests, strict=True):
+                if check and of_file(path) != digest:
+                    fix = "keep the run where all machines see it"
+                    raise InputError("holds other weights on another machine", where=path, fix=fix)
+            models = [load_model(path)[0] for path in part.files]
+            forward = Forward(models, self.task, part.tta, Machine(channels_last=part.channels_last))
+            blended.append((forward, part.share, part.step, part.way))
+        model = Blend(blended, self.task.kind, self.predict.batch_size)
+        return Scenery(**vars(self.layout), model=model, preprocesses=self.preprocesses, label=self.label)
+
+    def portable(self) -> Lineup:
+        """Return the same with absolute paths, for a process that works in another folder."""
+        parts = [replace(part, files=tuple(path.resolve() for path in part.files)) for part in self.parts]
+        return replace(self, parts=tuple(parts))
+
+    def label(self, probability: Floats) -> NDArray[np.uint8]:
         """Return class ids (h, w), or planes (K, h, w) for multilabel, of a blended probability (K, h, w)."""
-        task = session.recipe.task
         if self.decision is not None:
-            return answer(probability, self.decision, task)
-        if task.kind == "multiclass":
+            return answer(probability, self.decision, self.task)
+        if self.task.kind == "multiclass":
             likeliest: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
             return likeliest
         planes = (probability >= np.float32(0.5)).astype(np.uint8)
-        return planes if task.kind == "multilabel" else planes[0]
+        return planes if self.task.kind == "multilabel" else planes[0]
 
 
-def gather(session: Session, wishes: Wishes) -> Ensemble:
-    """Load the trained folds of the members that are wanted.
+def gather(session: Session, wishes: Wishes, device: str) -> Lineup:
+    """Find the trained folds of the members that are wanted.
 
     Args:
         session: an opened recipe, whose data set need not be there.
         wishes: what the command line says.
+        device: kind of torch device that they will run on, which says how many windows go through at once.
 
     Raises:
         InputError: a member is unknown or not trained, an option does not fit, or weights are damaged.
     """
+    from maskwright.inference.forward import windows_at_once
+
     decision = read_decision(session.run.decision) if session.run.decision.exists() else None
     shares = _shares(session, wishes, decision)
     predict = _common(session, wishes, tuple(shares))
-    blend, ways, made_from = _load(session, wishes, shares, decision)
+    parts, ways = _parts(session, wishes, shares, decision)
     notes = list(_notes(session, wishes, decision, ways, predict))
     if decision is not None:
         steps = {name: step for name, step in decision.temperature_steps.items() if name in shares}
         changed = {"shares": shares, "cleaning": Cleaning(), "temperature_steps": steps}
         decision = decision.model_copy(update=changed)
     facts = {
-        "members": made_from,
+        "members": {
+            part.name: {
+                "share": part.share,
+                "temperature_step": part.step,
+                "tta": list(part.tta),
+                "weights": list(part.digests),
+            }
+            for part in parts
+        },
         "window": list(predict.window_shape or ()),
         "overlap": predict.overlap,
         "seam": predict.seam,
-        "batch_size": blend.batch_size(predict.window_shape or (WINDOW, WINDOW)),
+        "batch_size": windows_at_once(device, predict.window_shape or (WINDOW, WINDOW), predict.batch_size),
         "thresholds": None if decision is None else list(decision.thresholds),
         "class_weights": None if decision is None else list(decision.factors),
         "priority": None if decision is None else list(decision.priority),
         "task": session.plain["task"],
         "preprocess": [way.to_plain() for way in ways],
     }
-    return Ensemble(blend, ways, predict, decision, tuple(notes), facts)
+    return Lineup(session.recipe.task, parts, ways, predict, decision, tuple(notes), facts)
 
 
 def _shares(session: Session, wishes: Wishes, decision: Decision | None) -> dict[str, int]:
@@ -167,37 +238,34 @@ def _common(session: Session, wishes: Wishes, names: Sequence[str]) -> Predict:
     return Predict(window=window, overlap=overlap, seam=seam, batch_size=size)
 
 
-def _load(
+def _parts(
     session: Session, wishes: Wishes, shares: dict[str, int], decision: Decision | None
-) -> tuple[Blend, tuple[Preprocess, ...], dict[str, Any]]:
-    from maskwright.inference.forward import Forward, Machine
-    from maskwright.models.weights import load_model
+) -> tuple[tuple[Part, ...], tuple[Preprocess, ...]]:
+    from maskwright.models.tensors import read_facts
 
-    task, parts, made_from = session.recipe.task, [], {}
+    task, parts = session.recipe.task, []
     ways: list[Preprocess] = []
     for name, share in shares.items():
         member = session.recipe.members[name]
-        files = _weights(session, name, member)
-        loaded = [load_model(path) for path in files]
-        for path, (_, facts) in zip(files, loaded, strict=True):
-            if int(facts["planes"]) != task.planes:
-                what = f"has {facts['planes']} planes, the recipe's task {task.planes}"
+        files = tuple(_weights(session, name, member))
+        facts = [read_facts(path) for path in files]
+        for path, known in zip(files, facts, strict=True):
+            if not {"planes", "preprocess"} <= known.keys():
+                raise InputError("holds no model", where=path, fix="give weights that maskwright trained")
+            if int(known["planes"]) != task.planes:
+                what = f"has {known['planes']} planes, the recipe's task {task.planes}"
                 raise InputError(what, where=path, fix="give the recipe that it was trained with")
-        way = Preprocess.from_plain(loaded[0][1]["preprocess"])
+        way = Preprocess.from_plain(facts[0]["preprocess"])
         if way not in ways:
             ways.append(way)
         tta = member.predict.tta if wishes.tta is None else wishes.tta
         step = 0 if decision is None else decision.temperature_steps.get(name, 0)
-        machine = Machine(channels_last=member.train.channels_last)
-        forward = Forward([model for model, _ in loaded], task, tta, machine)
-        parts.append((forward, share, step, ways.index(way)))
-        weights = [of_file(path) for path in files]
-        made_from[name] = {"share": share, "temperature_step": step, "tta": list(tta), "weights": weights}
-    wanted = max(session.recipe.members[name].predict.batch_size for name in shares)
-    return Blend(parts, task.kind, wanted), tuple(ways), made_from
+        digests = tuple(of_file(path) for path in files)
+        parts.append(Part(name, files, digests, share, step, ways.index(way), tta, member.train.channels_last))
+    return tuple(parts), tuple(ways)
 
 
-def _weights(session: Session, name: str, member: Member) -> list[Any]:
+def _weights(session: Session, name: str, member: Member) -> list[Path]:
     """Return the weights of all folds of a member; refuse what is not trained to its end."""
     count = session.recipe.folds.count
     missing = [fold for fold in range(count) if not session.run.finished(f"train/{name}/fold{fold}")]

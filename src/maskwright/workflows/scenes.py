@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,14 +23,12 @@ from maskwright.inference.spool import NODATA, Spool
 from maskwright.output.geotiff import Layer, write_geotiff
 from maskwright.output.vector import check_format
 from maskwright.workflows.scene_extras import Place, add_extras
-from maskwright.workflows.scene_members import Ensemble, Wishes, gather
+from maskwright.workflows.scene_members import Lineup, Wishes, gather
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
-    from maskwright.inference.scene import Scenery
+    from maskwright.inference.scene import Layout, Scenery
 
-ENDS = 1 << 20
-"""Bytes at either end of a raster by which, with size and time, a changed one is told."""
 SHARE = 4
 """One part in so many of --memory is for what grows with the width of a raster; models and libraries take the rest."""
 
@@ -47,6 +45,39 @@ class ScenePlan:
     wishes: Wishes = field(default_factory=Wishes)
     extras: ScenesOutput = field(default_factory=ScenesOutput)
     """What is made beside the two rasters."""
+    workers: int | None = None
+    """On a cluster, how many pieces are made at once; None: as many as it has room for."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A raster whose answer is to be made."""
+
+    name: str
+    place: Place
+    grid: Grid
+    lattice: Lattice
+    made_from: dict[str, Any]
+    """What bands and answer depend on."""
+
+
+class Faults:
+    """What is wrong with rasters, told when all others are made."""
+
+    def __init__(self, session: Session, rasters: Mapping[str, Path]) -> None:
+        self._reporter, self._several = session.reporter, len(rasters) > 1
+        self._found: list[InputError] = []
+
+    def add(self, fault: InputError) -> None:
+        """Leave a raster out."""
+        self._found.append(fault)
+        if self._several:
+            self._reporter.warn(f"left out: {fault}")
+
+    def tell(self) -> None:
+        """Raise what was found, if anything was."""
+        if self._found:
+            raise self._found[0] if len(self._found) == 1 else DataError(self._found)
 
 
 def predict_scenes(session: Session, plan: ScenePlan) -> None:
@@ -75,22 +106,24 @@ def predict_rasters(session: Session, plan: ScenePlan, rasters: Mapping[str, Pat
         plan: where and how; its input is not looked at.
         rasters: name -> file; names may have folders.
     """
-    ensemble = gather(session, plan.wishes)
-    for note in ensemble.notes:
+    from maskwright.inference.forward import Machine
+
+    lineup = gather(session, plan.wishes, Machine().resolve().type)
+    for note in lineup.notes:
         session.reporter.say(f"note: {note}")
-    scenery = _scenery(session, ensemble)
-    faults: list[InputError] = []
+    scenery, faults = lineup.scenery(), Faults(session, rasters)
     for name, path in rasters.items():
         try:
-            _predict(session, plan, ensemble, scenery, name, path)
+            with opened_windows(path, session.recipe.data.max_pixels) as raster:
+                begun = begin(session, plan, lineup, raster, name)
+                if begun is None:
+                    continue
+                with opened_spool(session, lineup, begun) as spool:
+                    _fill(session, scenery, raster, spool, begun)
+                    finish(session, plan, lineup, begun, spool)
         except InputError as error:
-            faults.append(error)
-            if len(rasters) > 1:
-                session.reporter.warn(f"left out: {error}")
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        raise DataError(faults)
+            faults.add(error)
+    faults.tell()
 
 
 def find_rasters(path: Path, output: Path) -> dict[str, Path]:
@@ -123,50 +156,54 @@ def find_rasters(path: Path, output: Path) -> dict[str, Path]:
     return found
 
 
-def _scenery(session: Session, ensemble: Ensemble) -> Scenery:
-    from maskwright.inference.scene import Scenery
-
-    task, predict = session.recipe.task, ensemble.predict
-    assert predict.window_shape is not None, predict
-    return Scenery(
-        model=ensemble.blend,
-        preprocesses=ensemble.preprocesses,
-        planes=task.planes,
-        size=predict.window_shape,
-        overlap=predict.overlap,
-        seam=predict.seam,
-        label=partial(ensemble.label, session),
-        label_planes=task.planes if task.kind == "multilabel" else 1,
-    )
-
-
 def place_of(output: Path, name: str) -> Place:
     """Return the files of the answer to a raster."""
     *folders, last = name.split("/")
     return Place(output.joinpath(*map(safe_name, folders)), safe_name(last))
 
 
-def _predict(session: Session, plan: ScenePlan, ensemble: Ensemble, scenery: Scenery, name: str, path: Path) -> None:
-    place = place_of(plan.output, name)
-    with opened_windows(path, session.recipe.data.max_pixels) as raster:
-        lattice = scenery.lattice(raster.shape)
-        _refuse_width(scenery, lattice, plan, path)
-        made_from = plain_json({"maskwright": __version__, "raster": _identity(raster), **ensemble.facts})
-        if plan.extras.polygons is not None:
-            check_format(plan.extras.polygons.format, raster.grid.crs, path)
-        if _is_made(place, made_from):
-            if not _add(session, plan, place, raster.grid):
-                session.reporter.say(f"predict {name}: nothing to do")
-            return
-        with Spool(place.work, lattice, scenery.layers, made_from) as spool:
-            _fill(session, scenery, raster, spool, name)
-            _write(session, ensemble, place, raster.grid, spool)
-        write_json(place.facts, {**made_from, "recipe": recipe_hash(session.recipe), "notes": list(ensemble.notes)})
-        spool.remove()
-    size, count = f"{raster.shape[0]} x {raster.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
+def begin(session: Session, plan: ScenePlan, lineup: Lineup, raster: Windows, name: str) -> Begun | None:
+    """Check a raster before it is predicted; None: it was already, and at most extras were missing.
+
+    Raises:
+        InputError: polygons of that format cannot be.
+        MemoryLimitError: rows of that width do not fit.
+    """
+    place, lattice = place_of(plan.output, name), lineup.layout.lattice(raster.shape)
+    _refuse_width(lineup.layout, lattice, plan, raster.path)
+    made_from = plain_json({"maskwright": __version__, "raster": raster.identity(), **lineup.facts})
+    if plan.extras.polygons is not None:
+        check_format(plan.extras.polygons.format, raster.grid.crs, raster.path)
+    if not _is_made(place, made_from):
+        return Begun(name, place, raster.grid, lattice, made_from)
+    if not _add(session, plan, place, raster.grid):
+        session.reporter.say(f"predict {name}: nothing to do")
+    return None
+
+
+@contextmanager
+def opened_spool(session: Session, lineup: Lineup, begun: Begun) -> Iterator[Spool]:
+    """Open the bands of a raster, and say how many are there."""
+    with Spool(begun.place.work, begun.lattice, lineup.layout.layers, begun.made_from) as spool:
+        if spool.renewed:
+            what = "again, since raster, members or settings are others than before"
+            session.reporter.say(f"predict {begun.name}: {what}")
+        if spool.bands:
+            what = f"{spool.bands} of {len(begun.lattice.rows)} row bands were there already"
+            session.reporter.say(f"predict {begun.name}: {what}")
+        yield spool
+
+
+def finish(session: Session, plan: ScenePlan, lineup: Lineup, begun: Begun, spool: Spool) -> None:
+    """Make the final files of a raster whose bands are all whole."""
+    place, lattice = begun.place, begun.lattice
+    _write(session, lineup, place, begun.grid, spool)
+    write_json(place.facts, {**begun.made_from, "recipe": recipe_hash(session.recipe), "notes": list(lineup.notes)})
+    spool.remove()
+    size, count = f"{lattice.shape[0]} x {lattice.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
     written = f"written as {place.classes.name} and {place.probability.name}"
-    session.reporter.say(f"predict {name}: {size} in {count} window{'s' if count > 1 else ''}, {written}")
-    _add(session, plan, place, raster.grid)
+    session.reporter.say(f"predict {begun.name}: {size} in {count} window{'s' if count > 1 else ''}, {written}")
+    _add(session, plan, place, begun.grid)
 
 
 def _add(session: Session, plan: ScenePlan, place: Place, grid: Grid) -> bool:
@@ -175,45 +212,22 @@ def _add(session: Session, plan: ScenePlan, place: Place, grid: Grid) -> bool:
     return add_extras(place, grid, task, extras.polygons, session.reporter.say, uncertainty=extras.uncertainty)
 
 
-def _fill(session: Session, scenery: Scenery, raster: Windows, spool: Spool, name: str) -> None:
+def _fill(session: Session, scenery: Scenery, raster: Windows, spool: Spool, begun: Begun) -> None:
     from maskwright.inference.scene import predict_scene
 
-    lattice = scenery.lattice(raster.shape)
-    across = len(lattice.cols)
-    if spool.renewed:
-        session.reporter.say(f"predict {name}: again, since raster, members or settings are others than before")
-    if spool.bands:
-        session.reporter.say(f"predict {name}: {spool.bands} of {len(lattice.rows)} row bands were there already")
-    with session.reporter.task(f"predict {name}", len(lattice.rows) * across, spool.bands * across) as tick:
+    rows, cols = len(begun.lattice.rows), len(begun.lattice.cols)
+    with session.reporter.task(f"predict {begun.name}", rows * cols, spool.bands * cols) as tick:
         predict_scene(scenery, raster, spool, tick, session.stop)
 
 
-def _refuse_width(scenery: Scenery, lattice: Lattice, plan: ScenePlan, path: Path) -> None:
+def _refuse_width(layout: Layout, lattice: Lattice, plan: ScenePlan, path: Path) -> None:
     """Refuse a raster whose rows are too wide for the memory that was allowed."""
-    held = scenery.bytes_held(lattice)
+    held = layout.bytes_held(lattice)
     if held > plan.memory // SHARE:
         what = f"rows of {lattice.shape[1]} pixels hold {held / 2**20:.0f} MiB, and a quarter of --memory is "
         what += f"{plan.memory / SHARE / 2**20:.0f} MiB"
         fix = "lower --overlap or --window, or allow more --memory"
         raise MemoryLimitError(what, where=path, fix=fix)
-
-
-def _identity(raster: Windows) -> dict[str, Any]:
-    """Return by what a changed raster is told: size, time, and the bytes at its ends. No path."""
-    told = raster.path.stat()
-    with raster.path.open("rb") as stream:
-        check = zlib.crc32(stream.read(ENDS))
-        stream.seek(max(0, told.st_size - ENDS))
-        check = zlib.crc32(stream.read(ENDS), check)
-    return {
-        "file": raster.path.name,
-        "bytes": told.st_size,
-        "time": told.st_mtime_ns,
-        "check": check,
-        "shape": list(raster.shape),
-        "crs": raster.grid.crs,
-        "transform": list(raster.grid.affine),
-    }
 
 
 def _is_made(place: Place, made_from: Mapping[str, Any]) -> bool:
@@ -223,13 +237,13 @@ def _is_made(place: Place, made_from: Mapping[str, Any]) -> bool:
     return isinstance(known, dict) and all(known.get(key) == value for key, value in made_from.items())
 
 
-def _write(session: Session, ensemble: Ensemble, place: Place, grid: Grid, spool: Spool) -> None:
+def _write(session: Session, lineup: Lineup, place: Place, grid: Grid, spool: Spool) -> None:
     """Make the final rasters from finished bands."""
     from maskwright.inference.scene import CLASSES, PROBABILITY, SCALE
 
     task = session.recipe.task
     tags = {"SOFTWARE": f"maskwright {__version__}", "RECIPE": session.recipe.name}
-    tags["MEMBERS"] = ", ".join(ensemble.facts["members"])
+    tags["MEMBERS"] = ", ".join(lineup.facts["members"])
     scaled = {**tags, "PROBABILITY_SCALE": str(SCALE), "PROBABILITY": f"value / {SCALE}; {NODATA} is no data"}
     probability = Layer(grid, task.plane_names, NODATA, scaled, scale=1 / SCALE)
     place.forget()

@@ -20,8 +20,22 @@ if TYPE_CHECKING:
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 MEMORY = "2GB"
 DRAWN = ("simplify", "min_area", "regularise")
-ALONE = ("output", "members", "tta", "window", "overlap", "memory", "uncertainty", "polygons", *DRAWN)
+ALONE = (
+    "output",
+    "members",
+    "tta",
+    "window",
+    "overlap",
+    "memory",
+    "uncertainty",
+    "polygons",
+    *DRAWN,
+    "cluster",
+    "workers",
+)
 """Options that say nothing without --input."""
+CLUSTERS = ("ray",)
+"""What may share the work out; the extra of that name brings it."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,12 @@ class Rasters:
         bool | None,
         typer.Option("--regularise/--no-regularise", help="With --polygons: right angles, as buildings have them."),
     ] = None
+    cluster: Annotated[
+        str | None, typer.Option("--cluster", help="With --input: ray shares the work out over a cluster that runs.")
+    ] = None
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, help="With --cluster: pieces made at once [default: what fits].")
+    ] = None
 
 
 def predict(
@@ -85,10 +105,11 @@ def predict(
         run_stages(open_recipe(recipe, overrides, out, quick), ["predict"], member=member)
         return
     plan = _plan(given, member)
-    from maskwright.workflows.scenes import predict_scenes
+    from maskwright.workflows import scene_cluster, scenes
 
     session = open_recipe(recipe, overrides, out, quick)
-    predict_scenes(session, replace(plan, extras=_extras(given, session.recipe)))
+    predict_all = scenes.predict_scenes if given.cluster is None else scene_cluster.predict_on_cluster
+    predict_all(session, replace(plan, extras=_extras(given, session.recipe)))
 
 
 def _refuse_alone(given: Rasters) -> None:
@@ -118,7 +139,11 @@ def _plan(given: Rasters, member: str | None) -> ScenePlan:
     wishes = Wishes(members, _symmetries(given.tta), given.window, given.overlap)
     if given.polygons not in (None, *FORMATS):
         raise unknown("format of polygons", given.polygons or "", FORMATS, "--polygons")
-    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes)
+    if given.cluster not in (None, *CLUSTERS):
+        raise unknown("cluster", given.cluster or "", CLUSTERS, "--cluster")
+    if given.workers is not None and given.cluster is None:
+        raise InputError("--workers is for a cluster", where="command line", fix="add --cluster ray")
+    return ScenePlan(given.input, given.output, _bytes(given.memory or MEMORY), wishes, workers=given.workers)
 
 
 def _extras(given: Rasters, recipe: Recipe) -> ScenesOutput:

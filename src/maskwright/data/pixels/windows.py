@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Grid, Shape, Window
@@ -17,6 +19,9 @@ IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """The transform of a picture without a place: pixels."""
 GDAL_CACHE_MB = 64
 """Decoded blocks that GDAL keeps: windows overlap, and a block lies in several."""
+
+ENDS = 1 << 20
+"""Bytes at either end of a raster by which, with size and time, a changed one is told."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,23 @@ class Windows:
     def shape(self) -> Shape:
         """(height, width) in pixels."""
         return self.header.shape
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what a changed raster is told: size, time, and the bytes at its ends. No path."""
+        told = self.path.stat()
+        with self.path.open("rb") as stream:
+            check = zlib.crc32(stream.read(ENDS))
+            stream.seek(max(0, told.st_size - ENDS))
+            check = zlib.crc32(stream.read(ENDS), check)
+        return {
+            "file": self.path.name,
+            "bytes": told.st_size,
+            "time": told.st_mtime_ns,
+            "check": check,
+            "shape": list(self.shape),
+            "crs": self.grid.crs,
+            "transform": list(self.grid.affine),
+        }
 
 
 @contextmanager
