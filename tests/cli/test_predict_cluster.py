@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -66,8 +67,12 @@ def one_thread():
 
 def working(head: subprocess.Popen) -> list[psutil.Process]:
     """Workers of the cluster that make a piece now."""
-    found = psutil.Process(head.pid).children(recursive=True)
-    return [one for one in found if one.is_running() and "ray::_make" in " ".join(one.cmdline())]
+    found = []
+    for one in psutil.Process(head.pid).children(recursive=True):
+        with suppress(psutil.Error):  # it may end meanwhile
+            if "ray::_make" in " ".join(one.cmdline()):
+                found.append(one)
+    return found
 
 
 @pytest.mark.slow
