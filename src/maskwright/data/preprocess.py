@@ -106,7 +106,7 @@ class Preprocess:
         if valid is None or valid.all():
             return chosen
         mean = np.array(self.mean)
-        filled = chosen.copy()
+        filled = chosen.copy(order="K")
         filled[~valid] = np.rint(np.clip(mean * self.divide, 0, 255)) if chosen.dtype == np.uint8 else mean
         return filled
 

@@ -24,9 +24,9 @@ from maskwright.ensembling.choose import (
     FACTORS,
     STEPS,
     UNIT,
-    above,
     exclusive,
     likeliest,
+    reached,
     temperature_of,
     warm,
 )
@@ -190,10 +190,10 @@ def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.ui
     if decision.rule == "argmax" and not decision.factors and not decision.priority:
         label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
         return clean(label, decision.cleaning, task, probability)
-    units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
     if decision.rule == "argmax":
+        units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
         label, products = likeliest(units, decision.factors, decision.priority)
         return clean(label, decision.cleaning, task, products)
-    planes = exclusive(above(units, UNIT * decision.total, decision.edges), decision.priority)
+    planes = exclusive(reached(probability, decision.total, decision.edges), decision.priority)
     label = planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
     return clean(label, decision.cleaning, task, probability)

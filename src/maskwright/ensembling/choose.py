@@ -76,6 +76,34 @@ def above(units: NDArray[np.integer[Any]], scale: int, edges: Edges) -> NDArray[
     return (units >= limits.reshape(-1, *[1] * (units.ndim - 1))).view(np.uint8)
 
 
+def reached(chances: NDArray[np.float32], total: int, edges: Edges) -> NDArray[np.uint8]:
+    """Return what `above` says of chances brought to the nearest whole unit, uint8 (K, ...) of 0/1, in one pass.
+
+    Args:
+        chances: (K, ...) probabilities.
+        total: the sum of shares; a unit is 1/(65535 total).
+        edges: K edges.
+    """
+    least = np.array([_least(edge, total) for edge in edges], np.float32)
+    return (chances >= least.reshape(-1, *[1] * (chances.ndim - 1))).view(np.uint8)
+
+
+@lru_cache(maxsize=256)
+def _least(edge: int, total: int) -> np.float32:
+    """Return the smallest float32 whose nearest whole unit reaches an edge."""
+
+    def reaches(chance: np.float32) -> bool:
+        units = np.rint(np.float64(chance) * (UNIT * total)).astype(np.int64)
+        return bool(above(units.reshape(1, 1), UNIT * total, [edge])[0, 0])
+
+    chance = np.float32((2 * edge - 1) / 510)
+    while not reaches(chance):
+        chance = np.nextafter(chance, np.float32(2))
+    while reaches(below := np.nextafter(chance, np.float32(-1))):
+        chance = below
+    return chance
+
+
 def likeliest(
     units: NDArray[np.integer[Any]], factors: Sequence[int], priority: Sequence[int]
 ) -> tuple[NDArray[np.uint8], NDArray[Any]]:

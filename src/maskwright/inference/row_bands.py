@@ -40,6 +40,7 @@ class RowBands:
         height, width = (min(side, have) for side, have in zip(lattice.size, lattice.shape, strict=True))
         self._sum = np.zeros((planes, height, width), np.float32)
         self._weight = np.zeros((height, width), np.float32)
+        self._scratch = np.empty_like(self._sum)
         carried = lattice.carried
         self._carry = np.zeros((planes, carried, lattice.shape[1]), np.float32)
         self._carry_weight = np.zeros((carried, lattice.shape[1]), np.float32)
@@ -49,7 +50,7 @@ class RowBands:
     @property
     def held(self) -> int:
         """Bytes of all arrays, which do not depend on the height of the raster."""
-        return sum(array.nbytes for array in (self._sum, self._weight, self._carry, self._carry_weight))
+        return sum(array.nbytes for array in (self._sum, self._scratch, self._weight, self._carry, self._carry_weight))
 
     def add(self, row: int, col: int, probabilities: Floats | None) -> Done:
         """Add the next window and return what is done with it.
@@ -63,7 +64,8 @@ class RowBands:
         self._take_up(row, window)
         if probabilities is not None:
             part = self._weights[: window.height, : window.width]
-            self._sum += probabilities[:, : window.height, : window.width] * part
+            given = probabilities[:, : window.height, : window.width]
+            self._sum += np.multiply(given, part, out=self._scratch)
             self._weight += part
         return self._give_out(row, col, window)
 
@@ -84,8 +86,11 @@ class RowBands:
         done = self._lattice.done(row, col)
         tall, wide = done.height, done.width
         weight = self._weight[:tall, :wide]
-        mean: Floats = np.zeros((len(self._sum), tall, wide), np.float32)
-        np.divide(self._sum[:, :tall, :wide], weight, out=mean, where=weight > 0)
+        if weight.min() > 0:
+            mean: Floats = self._sum[:, :tall, :wide] / weight
+        else:
+            mean = np.zeros((len(self._sum), tall, wide), np.float32)
+            np.divide(self._sum[:, :tall, :wide], weight, out=mean, where=weight > 0)
         kept = window.height - tall
         if kept:
             there = slice(window.col, window.col + wide)

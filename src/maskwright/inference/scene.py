@@ -209,10 +209,10 @@ class _Work:
         if not chosen:
             return _Read(row, cols, valid, None)
         where = str(self._raster.path)
-        images = [
-            np.stack([self._padded(ready(pixels, known, where)) for pixels, known in chosen])
-            for ready in self._scenery.preprocesses
-        ]
+        images = []
+        for ready in self._scenery.preprocesses:
+            made = [self._padded(ready(pixels, known, where)) for pixels, known in chosen]
+            images.append(made[0][None] if len(made) == 1 else np.stack(made))
         return _Read(row, cols, valid, images)
 
     def _padded(self, image: Floats) -> Floats:
@@ -242,6 +242,10 @@ class _Work:
         if not shown.any():
             return  # a hole in the spool is no data
         label = self._scenery.label(mean).reshape(self._scenery.label_planes, *window.shape)
-        stored = np.rint(mean * np.float32(SCALE)).astype(np.uint8)
+        scaled = mean * np.float32(SCALE)
+        stored = np.rint(scaled, out=scaled).astype(np.uint8)
+        hidden = None if shown.all() else ~shown
         for layer, part in ((PROBABILITY, stored), (CLASSES, label)):
-            self._spool.write(layer, row, col, np.where(shown, part, np.uint8(NODATA)))
+            if hidden is not None:
+                part[:, hidden] = NODATA
+            self._spool.write(layer, row, col, part)

@@ -123,7 +123,9 @@ def header(dataset: Any) -> Header:
     return Header(dataset.height, dataset.width, bands, dataset.dtypes[0], "GTiff", bool(alpha), names=names)
 
 
-def image(dataset: Any, path: Path, part: Part | None = None, shape: Shape | None = None) -> tuple[Pixels, Valid]:
+def image(
+    dataset: Any, path: Path, part: Part | None = None, shape: Shape | None = None, *, packed: bool = True
+) -> tuple[Pixels, Valid]:
     """Decode the opened TIFF as an image: bands without alpha, and where alpha, nodata or mask let them count.
 
     A pixel whose bands are nodata only in part counts, as in GDAL's own data-set mask.
@@ -134,6 +136,7 @@ def image(dataset: Any, path: Path, part: Part | None = None, shape: Shape | Non
         part: what to read; None: all of it.
         shape: (H, W) that the part is resampled to: averaged where it shrinks, linear where it grows, valid and
             palette indices by nearest pixel; None: its own. Always made from the full resolution.
+        packed: whether the bands of a pixel lie together in memory; otherwise band lies after band, which saves a copy.
     """
     from rasterio.enums import ColorInterp, MaskFlags
 
@@ -146,7 +149,9 @@ def image(dataset: Any, path: Path, part: Part | None = None, shape: Shape | Non
     if palette is None and dataset.dtypes[0] == "uint16" and dataset.colorinterp[0] == ColorInterp.palette:
         raise InputError("has a palette of 16 bits", where=path, fix="save it as RGB", kind="odd_colours")
     wanted = _wanted(part, shape, smooth=palette is None and not _bits(dataset))
-    pixels = np.ascontiguousarray(np.moveaxis(_read(dataset, colour, wanted), 0, -1))
+    pixels = np.moveaxis(_read(dataset, colour, wanted), 0, -1)
+    if packed:
+        pixels = np.ascontiguousarray(pixels)
     if all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums):
         valid = np.ones(pixels.shape[:2], bool)
     else:

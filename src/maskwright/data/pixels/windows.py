@@ -88,7 +88,7 @@ def opened_windows(path: Path, max_pixels: int) -> Iterator[Windows]:
 
         def read(window: Window) -> tuple[Pixels, Valid]:
             try:
-                return rasters.hidden(*geotiff.image(dataset, path, window))
+                return rasters.hidden(*geotiff.image(dataset, path, window, packed=False))
             except OSError as error:
                 what = f"is damaged between rows {window.row} and {window.row + window.height}"
                 what += f", columns {window.col} and {window.col + window.width} ({error.__cause__ or error})"
