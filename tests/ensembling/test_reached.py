@@ -18,4 +18,4 @@ def test_chances_reach_an_edge_as_their_nearest_units_do(edge, total, seed):
     whole = (rng.integers(0, UNIT * total + 1, 300) / (UNIT * total)).astype(np.float32)
     chances = np.concatenate([near, np.array(steps, np.float32), whole, [0, 1]]).astype(np.float32)[None]
     units = np.rint(chances.astype(np.float64) * (UNIT * total)).astype(np.int64)
-    assert np.array_equal(reached(chances, total, [edge]), above(units, UNIT * total, [edge]))
+    assert np.array_equal(reached(chances, total, (edge,)), above(units, UNIT * total, (edge,)))

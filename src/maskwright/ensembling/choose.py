@@ -94,7 +94,7 @@ def _least(edge: int, total: int) -> np.float32:
 
     def reaches(chance: np.float32) -> bool:
         units = np.rint(np.float64(chance) * (UNIT * total)).astype(np.int64)
-        return bool(above(units.reshape(1, 1), UNIT * total, [edge])[0, 0])
+        return bool(above(units.reshape(1, 1), UNIT * total, (edge,))[0, 0])
 
     chance = np.float32((2 * edge - 1) / 510)
     while not reaches(chance):
