@@ -29,8 +29,10 @@ FOLDER = os.environ.get("MASKWRIGHT_AUDIT_FOLDER")
 """Where the set is made, and kept for another time; else it is made anew."""
 ITEMS = int(os.environ.get("MASKWRIGHT_AUDIT_ITEMS", "48"))
 ROUNDS = int(os.environ.get("MASKWRIGHT_AUDIT_ROUNDS", "5"))
-"""Rounds of the contest; 0: processor time of one call each, for a machine that has other work too."""
+"""Rounds of the contest; 0: one call each, for sets of thousands."""
 THREADS = min(16, len(os.sched_getaffinity(0)))
+WARM = 24
+"""Items that are looked at before the clock starts."""
 SCENES = 24
 """Distinct pictures; items beyond are mixtures of two of them."""
 
@@ -93,21 +95,25 @@ def rows() -> list[Row]:
                 for _ in executor.map(read, paths):  # type: ignore[arg-type]
                     pass
 
-        def whole() -> None:
-            found = audit.examine(task, data, Silent())
+        def examine(limit: int | None) -> None:
+            found = audit.examine(task, data.model_copy(update={"limit": limit}), Silent())
             assert not found.faults, found.faults[0]
 
         contestants = {
-            "ours": whole,
+            "ours": lambda: examine(None),
             "floor": lambda: decode_all(lambda path: np.array(Image.open(path))),
             "OpenCV decode": lambda: decode_all(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED)),
         }
-        whole()  # compiled code is loaded once
-        spent = {call: processor_seconds(contestants[call]) for call in contestants}
-        times = contest(contestants, rounds=ROUNDS, least=0.0) if ROUNDS else spent
-    clock = "wall" if ROUNDS else "processor"
+        examine(min(ITEMS, WARM))  # compiled code is loaded once
+        spent, once = {}, {}
+        for who, call in contestants.items():
+            begin = time.perf_counter()
+            spent[who] = processor_seconds(call)
+            once[who] = time.perf_counter() - begin
+        times = contest(contestants, rounds=ROUNDS, least=0.0) if ROUNDS else once
+    clock = "wall time" if ROUNDS else "wall time of one call"
     note = (
-        f"{ITEMS} pairs of {SIDE}x{SIDE} PNG, {THREADS} threads, {clock} time; floor: Pillow decodes all; "
+        f"{ITEMS} pairs of {SIDE}x{SIDE} PNG, {THREADS} threads, {clock}; floor: Pillow decodes all; "
         f"in processor seconds {spent['ours'] / spent['floor']:.2f}x"
     )
     return [row("audit of a set", times, target=1.15, note=note)]

@@ -191,6 +191,8 @@ def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[n
             lookup[key - low] = value
     if raw.dtype == np.bool_:
         raw = raw.view(np.uint8)
+    if raw.dtype == np.uint8 and all(declared.get(value) == value for value in range(low, high + 1)):
+        return raw.astype(np.uint8)  # a copy
     if raw.dtype == np.uint8:  # 2-3 times faster than indexing, which makes 8 bytes of each
         table = bytes(low) + lookup.tobytes() + bytes(255 - high)
         return np.frombuffer(bytearray(raw.tobytes()).translate(table), np.uint8).reshape(raw.shape)

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import from_os_error
 
+MOST_ROWS = 1 << 16
+"""Rows of squares of bytes that 32 bits hold."""
 CHUNK = 1 << 22
 """Bytes of a file held in memory."""
 
@@ -50,6 +52,19 @@ def of_file(path: Path) -> str:
     except OSError as error:
         raise from_os_error(error, path) from error
     return hashlib.blake2b(f"{size}".encode() + lanes.tobytes(), digest_size=16).hexdigest()
+
+
+def sums_of(image: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the sum of each band of an image (H, W, B), and the sum of squares, exactly."""
+    from maskwright.data.audit.kernels import add_rows
+
+    height, width, bands = image.shape
+    totals = np.zeros((2, bands), np.int64)
+    for row in range(0, height, MOST_ROWS):
+        parts = np.zeros((2, width * bands), np.uint32)
+        add_rows(np.ascontiguousarray(image[row : row + MOST_ROWS]).reshape(-1), parts[0], parts[1])
+        totals += parts.reshape(2, width, bands).sum(axis=1, dtype=np.int64)
+    return totals[0], totals[1]
 
 
 def tally(values: NDArray[np.uint8]) -> NDArray[np.int64]:

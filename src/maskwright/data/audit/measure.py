@@ -49,6 +49,10 @@ class Moments:
         import cv2
 
         count = int(np.count_nonzero(valid))
+        if image.dtype == np.uint8 and count == valid.size > 0:
+            sums, squares = digests.sums_of(image)
+            exact = [int(square) * count - int(total) ** 2 for total, square in zip(sums, squares, strict=True)]
+            return cls(count, sums / count, np.array([whole / count for whole in exact]))
         known = image if image.dtype in (np.uint8, np.uint16, np.int16, np.float32) else image.astype(np.float64)
         mean, std = cv2.meanStdDev(known, mask=None if count == valid.size else valid.view(np.uint8))
         return cls(count, mean[:, 0], std[:, 0] ** 2 * count)

@@ -99,12 +99,11 @@ def _decode(picture: ImageFile, path: Path) -> Pixels:
     if picture.width >= WIDEST or picture.height >= WIDEST or picture.width * picture.height >= LARGEST:
         refuse_short_png(data)
         return np.array(picture)
-    values: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    values: Pixels | None = cv2.imdecode(np.frombuffer(data, np.uint8), PLAIN[_raw_mode(picture)])
     if values is None:
         picture.load()  # says what is wrong, unless it is only that the data end early
         raise SyntaxError("image data end early")
-    turn = {"RGB": cv2.COLOR_BGR2RGB, "RGBA": cv2.COLOR_BGRA2RGBA}.get(picture.mode)
-    return values if turn is None else cast(Pixels, cv2.cvtColor(values, turn, dst=values))
+    return cast(Pixels, cv2.cvtColor(values, cv2.COLOR_BGRA2RGBA, dst=values)) if picture.mode == "RGBA" else values
 
 
 def _raw_mode(picture: ImageFile) -> str:
@@ -229,11 +228,13 @@ def mask(picture: ImageFile, path: Path) -> NDArray[np.integer]:
         return values.astype(np.uint8)
     if picture.mode.startswith("I"):
         return values.astype(np.uint16)
-    return values // np.uint8(_GREY_STEP.get(raw_mode, 1))
+    step = _GREY_STEP.get(raw_mode, 1)
+    return values if step == 1 else values // np.uint8(step)
 
 
-PLAIN = ("L", "RGB", "RGBA")
-"""Raw modes of PNGs that OpenCV decodes to the same pixels: 8 bit, no palette."""
+PLAIN = {"L": 128 | 0, "RGB": 128 | 256, "RGBA": -1}
+"""Raw modes of PNGs that OpenCV decodes to the same pixels, 8 bit and no palette -> how it is asked: IMREAD_GRAYSCALE,
+_COLOR_RGB (both with _IGNORE_ORIENTATION), _UNCHANGED."""
 WIDEST, LARGEST = 1 << 20, 1 << 28
 """Pixels of a side and of an image from which OpenCV is not asked; it raises at its own limits."""
 BANDS = {"1": 1, "L": 1, "LA": 1, "P": 3, "RGB": 3, "RGBA": 3, "I": 1, "I;16": 1, "I;16B": 1}
