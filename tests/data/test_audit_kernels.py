@@ -54,4 +54,5 @@ def test_labels_that_need_no_map_are_a_copy() -> None:
     raw.flags.writeable = False
     labels, valid = apply_value_map(raw, Task(kind="multiclass", classes=("a", "b", "c")), None, "m.png")
     labels[0, 0] = 2
-    assert raw[0, 0] == 0 and valid.all()
+    assert raw[0, 0] == 0
+    assert valid.all()
