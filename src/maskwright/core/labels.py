@@ -167,7 +167,10 @@ def apply_value_map(
         declared.setdefault(task.ignore, IGNORE)
     if raw.size == 0:
         return raw.astype(np.uint8), np.zeros(raw.shape, bool)
-    labels = _look_up(raw, declared)
+    low, high = int(raw.min()), int(raw.max())
+    if raw.dtype == np.uint8 and high < UNDECLARED and all(declared.get(each) == each for each in range(low, high + 1)):
+        return raw.astype(np.uint8), np.ones(raw.shape, bool)
+    labels = _look_up(raw, declared, low, high)
     if (labels == UNDECLARED).any():
         raise undeclared(raw, task, declared, where)
     valid = labels != IGNORE
@@ -176,9 +179,8 @@ def apply_value_map(
     return labels, valid
 
 
-def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[np.uint8]:
-    """Replace each value by what it is declared as, or by UNDECLARED."""
-    low, high = int(raw.min()), int(raw.max())
+def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int], low: int, high: int) -> NDArray[np.uint8]:
+    """Replace each value, low to high, by what it is declared as, or by UNDECLARED."""
     if high - low > 1 << 17:
         known = sorted(key for key in declared if low <= key <= high)
         found = np.searchsorted(np.array(known, raw.dtype), raw)
@@ -191,8 +193,6 @@ def _look_up(raw: NDArray[np.integer], declared: Mapping[int, int]) -> NDArray[n
             lookup[key - low] = value
     if raw.dtype == np.bool_:
         raw = raw.view(np.uint8)
-    if raw.dtype == np.uint8 and all(declared.get(value) == value for value in range(low, high + 1)):
-        return raw.astype(np.uint8)  # a copy
     if raw.dtype == np.uint8:  # 2-3 times faster than indexing, which makes 8 bytes of each
         table = bytes(low) + lookup.tobytes() + bytes(255 - high)
         return np.frombuffer(bytearray(raw.tobytes()).translate(table), np.uint8).reshape(raw.shape)

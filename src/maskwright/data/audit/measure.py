@@ -151,7 +151,7 @@ def _describe(found: Measured, item: Item, task: Task) -> None:
     found.moments = Moments.of(item.image, item.seen)
     found.digest = digests.of_arrays(item.image)
     found.valid = int(np.count_nonzero(item.valid))
-    found.hidden = int(item.seen.size - np.count_nonzero(item.seen))
+    found.hidden = int(item.seen.size) - (found.valid if item.seen is item.valid else int(np.count_nonzero(item.seen)))
     found.plain = _plain(item.image)
     found.top = float(item.image.max())
     found.marks = marks_of(item.image)

@@ -178,6 +178,19 @@ def alpha(picture: ImageFile) -> NDArray[np.generic] | None:
     return np.array(picture.getchannel("A")) if picture.mode.endswith("A") else None
 
 
+def is_palette_png(path: Path) -> bool:
+    """Say whether a PNG's head says that its pixels are indices of a palette.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    try:
+        with path.open("rb") as handle:
+            return handle.read(26)[25:] == b"\3"
+    except OSError as error:
+        raise from_os_error(error, path) from error
+
+
 def palette(picture: ImageFile) -> bytes | None:
     """Return the colours of the opened palette image as r, g, b, r, g, b, ...; None if it is none."""
     if picture.mode != "P" or picture.palette is None:

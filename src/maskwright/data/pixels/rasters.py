@@ -166,7 +166,7 @@ def read_alpha(path: Path, max_pixels: int) -> NDArray[np.generic] | None:
 def read_palette(path: Path) -> bytes | None:
     """Return the palette of a palette PNG as r, g, b, r, g, b, ...; None if it is no such file, or is damaged."""
     try:
-        if _driver(path) != "PNG":
+        if _driver(path) != "PNG" or not pictures.is_palette_png(path):
             return None
         with pictures.opened(path, MOST_MASK_PIXELS) as picture:
             return pictures.palette(picture)

@@ -12,6 +12,7 @@ PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), 
 """First column, first row and steps of both of each pass of an interlaced PNG (PNG specification, 8.2)."""
 PIECE = 1 << 20
 """Bytes that are unpacked at once."""
+_CHUNK = struct.Struct(">I4s")
 LONE_MARKERS = (0x01, *range(0xD0, 0xD9))
 """JPEG markers without a length."""
 
@@ -26,11 +27,11 @@ def refuse_broken_png(data: bytes) -> None:
     while name != b"IEND":
         if place + 12 > len(data):
             raise SyntaxError("image file is truncated")
-        length, name = struct.unpack_from(">I4s", data, place)
+        length, name = _CHUNK.unpack_from(data, place)
         if place + 12 + length > len(data):
             raise SyntaxError("image file is truncated")
-        (expected,) = struct.unpack_from(">I", data, place + 8 + length)
-        if zlib.crc32(view[place + 4 : place + 8 + length]) != expected:
+        end = place + 8 + length
+        if zlib.crc32(view[place + 4 : end]) != int.from_bytes(view[end : end + 4]):
             raise SyntaxError(f"wrong checksum of a {name.decode('latin-1')} chunk")
         colours = colours or name == b"PLTE"
         place += 12 + length
