@@ -140,7 +140,7 @@ def test_without_a_script_the_page_is_whole_and_dead_controls_are_not_shown(brow
     browser.open(page(), script=False)
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.ask("document.getElementById('theme').hidden && document.querySelector('.finder').hidden")
-    assert browser.ask("document.querySelectorAll('main > section').length") == 10
+    assert browser.ask("document.querySelectorAll('main > section').length") == 11
 
 
 def test_items_are_found_and_sorted(browser, page):
