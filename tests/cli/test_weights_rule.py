@@ -7,8 +7,8 @@ from cli_helpers import tree
 
 from maskwright.core.files import write_json
 from maskwright.core.progress import Silent
-from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.members import Model
+from maskwright.core.recipe.outputs import ReportOutput
 from maskwright.models.build import build_model
 from maskwright.models.weights import save_weights
 from maskwright.workflows.deliver import report_inputs

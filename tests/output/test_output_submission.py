@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
-from maskwright.core.recipe.blocks import RleCsvOutput
+from maskwright.core.recipe.outputs import RleCsvOutput
 from maskwright.output.submission import instances, write_rle_csv
 
 BINARY = Task(kind="binary", classes=("roof",))

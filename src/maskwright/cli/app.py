@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, view, vote
+from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, synth, view, vote
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -44,6 +44,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "chip": chip.chip,
     "import-weights": bring.import_weights,
     "recipes": look.recipes,
+    "synth": synth.synth,
     "doctor": look.doctor,
     "schema": look.schema,
 }

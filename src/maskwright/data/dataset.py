@@ -186,7 +186,9 @@ class TrainSet(Dataset[Sample]):
         seed = sample_seed(spec.seed, epoch, index)
         size = spec.crop_shape or layers.shape
         looked = self._items.plain(layers) if self._places.looks else layers
-        window = self._places.window(key, looked, aim, seed, self._augmenter.source_shape(size, seed))
+        gsd = gsd_of(spec.source, key) if self._augmenter.by_gsd else None
+        source = self._augmenter.source_shape(size, seed, gsd)
+        window = self._places.window(key, looked, aim, seed, source)
         result = self._augmenter(*cut(layers, window), seed, size, self._others)
         return self._items.sample(Layers(*result), drawn, self._log_size(drawn, window.shape, size))
 
@@ -196,6 +198,15 @@ class TrainSet(Dataset[Sample]):
             return 0.0
         zoom = math.sqrt(cut_shape[0] * cut_shape[1] / (size[0] * size[1]))
         return math.log(self._grounds[drawn] * zoom)
+
+
+def gsd_of(source: Source, key: str) -> float | None:
+    """Return the metres that a pixel of an item measures on the ground, from its attribute gsd; None: nobody knows."""
+    try:
+        metres = float(source.attributes(key).get("gsd", "nan"))
+    except ValueError:
+        return None
+    return metres if 0 < metres < math.inf else None
 
 
 class ValidSet(Dataset[Sample]):

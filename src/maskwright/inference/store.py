@@ -215,14 +215,17 @@ class Store:
 
 
 def quantise(probabilities: NDArray[np.float32], bits: Bits = 8) -> Quantised:
-    """Return round(p * 255) as uint8 or round(p * 65535) as uint16; halves go to the even neighbour.
+    """Return round(p * 255) as uint8 or round(p * 65535) as uint16; halves go down.
+
+    So a probability of one half is stored below the middle: it is not foreground, as with a strict > 0.5 (SEEDS 002.6)
+    and as a tie of two classes goes to the first.
 
     Args:
         probabilities: float32 in [0, 1], any shape; sums that miss 1 by a rounding are cut to it.
         bits: 8 or 16.
     """
     scale, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    scaled = np.rint(probabilities * np.float32(scale))
+    scaled = np.ceil(probabilities * np.float32(scale) - np.float32(0.5))
     result: Quantised = np.clip(scaled, 0, scale).astype(kind)
     return result
 

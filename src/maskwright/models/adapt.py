@@ -29,6 +29,7 @@ class SegModel(nn.Module):
     def __init__(self, network: nn.Module, stride: int, minimum: int, border: Border = "mirror") -> None:
         super().__init__()
         assert minimum % stride == 0, (minimum, stride)
+        self.spectral: nn.Sequential | None = None
         self.network = network
         self.stride = stride
         self.minimum = minimum
@@ -97,29 +98,46 @@ class SegModel(nn.Module):
         return hasattr(self.network, "outputs")
 
     def _told(self, image: Tensor) -> tuple[Outputs, Tensor]:
-        """Return what the network says of the padded image, and that image."""
+        """Return what the network says of the image as it gets it, and that."""
         if not self._tells:
             logits, padded = self._run(image)
             return Outputs(logits, {}), padded
-        padded = pad(image, self.stride, self.minimum, self.border)
+        padded = self._ready(image)
         network: Any = self.network
         found: Outputs = network.outputs(padded)
         return found, padded
 
-    def _run(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the main logits at the image's size, and the image as it was padded."""
-        height, width = image.shape[-2:]
+    def _ready(self, image: Tensor) -> Tensor:
+        """Return the image as the network gets it: padded, its bands mixed."""
         padded = pad(image, self.stride, self.minimum, self.border)
+        return padded if self.spectral is None else self.spectral(padded)
+
+    def _run(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the main logits at the image's size, and the image as the network got it."""
+        height, width = image.shape[-2:]
+        padded = self._ready(image)
         logits: Tensor = self.network(padded)
         assert logits.shape[-2:] == padded.shape[-2:], (logits.shape, padded.shape)
         return logits[..., :height, :width], padded
+
+    def mix_bands(self, bands: int, hidden: int, channels: int) -> None:
+        """Put a spectral stem before the network, made of torch's generator: learned per pixel, with no norm.
+
+        Source: SEEDS 002.3; it learns what a fixed normalisation of bands would have to guess.
+
+        Args:
+            bands: C of the image.
+            hidden: channels between the two 1 x 1 convolutions.
+            channels: that the network takes.
+        """
+        self.spectral = nn.Sequential(nn.Conv2d(bands, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.ReLU())
 
     def attach(self, block: Heads, bands: int, planes: int, stages: Sequence[nn.Module], where: str) -> None:
         """Give the network auxiliary heads; they are made of torch's generator, after all else.
 
         Args:
             block: which heads.
-            bands: C.
+            bands: channels that the network takes: C, or those of the spectral stem.
             planes: K.
             stages: modules of the decoder whose maps can be supervised, finest first.
             where: recipe key of the model for messages.
@@ -170,7 +188,8 @@ class SegModel(nn.Module):
         """
         fits = re.compile(f"(?:{fnmatch.translate(pattern)}|{fnmatch.translate(pattern + '.*')})").match
         found = []
-        for name, parameter in self.network.named_parameters():
+        mixer = nn.ModuleDict({} if self.spectral is None else {"spectral": self.spectral})
+        for name, parameter in [*mixer.named_parameters(), *self.network.named_parameters()]:
             if fits(name):
                 parameter.requires_grad_(False)
                 found.append(name)

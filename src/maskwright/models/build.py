@@ -17,6 +17,7 @@ from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
 from maskwright.models.zoo import deeplab, efficient_fpn, ocr, segformer, unet3plus, upernet
+from maskwright.models.unet_stride1 import UnetStride1
 from maskwright.models.zoo.own import Either, Own
 from maskwright.models.zoo.pan import PanOptions, make_pan
 
@@ -69,7 +70,7 @@ def check(block: Model, where: str) -> None:
             where=f"{where}.stem",
             fix="set weights, or leave stem out",
         )
-    ARCHITECTURES[block.architecture].check(block, where)
+    ARCHITECTURES[block.architecture].check(_plain(block), where)
     if block.aux.given:
         _check_heads(block, where)
 
@@ -80,7 +81,7 @@ def _check_heads(block: Model, where: str) -> None:
     for device in ("meta", "cpu"):
         try:
             with torch.random.fork_rng(devices=[]), torch.device(device):
-                _with_heads(bare, 3, 1, where, pretrained=False)
+                _whole(bare, 3, 1, where, pretrained=False)
         except RuntimeError:
             if device == "cpu":
                 raise
@@ -88,13 +89,26 @@ def _check_heads(block: Model, where: str) -> None:
             return
 
 
-def _with_heads(block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
-    kind = ARCHITECTURES[block.architecture]
-    model = kind.build(block.model_copy(update={"aux": Heads()}), bands, planes, where, pretrained=pretrained)
+def _whole(block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
+    """Build the network, its spectral stem and its auxiliary heads, in this order."""
+    kind, inner = ARCHITECTURES[block.architecture], taken(block, bands)
+    model = kind.build(_plain(block), inner, planes, where, pretrained=pretrained)
+    if block.spectral is not None:
+        model.mix_bands(bands, block.spectral.hidden or inner, inner)
     if block.aux.given:
         stages = kind.stages(model.decoder) if block.aux.deep is not None else []
-        model.attach(block.aux, bands, planes, stages, where)
+        model.attach(block.aux, inner, planes, stages, where)
     return model
+
+
+def _plain(block: Model) -> Model:
+    """Return the block without what is built around a network."""
+    return block.model_copy(update={"aux": Heads(), "spectral": None})
+
+
+def taken(block: Model, bands: int) -> int:
+    """Return how many channels the network's own first layer takes of an image of so many bands."""
+    return bands if block.spectral is None else block.spectral.channels
 
 
 def build_model(
@@ -113,16 +127,16 @@ def build_model(
         InputError: as `check`, and when weights are missing, damaged or do not fit.
     """
     check(block, where)
-    apart = block.tag is not None and block.stem != "repeat" and bands != TAG_BANDS
-    model = _with_heads(block, bands, planes, where, pretrained=block.tag is not None and not apart)
+    inner = taken(block, bands)
+    apart = block.tag is not None and block.stem != "repeat" and inner != TAG_BANDS
+    model = _whole(block, bands, planes, where, pretrained=block.tag is not None and not apart)
     if apart:  # the libraries themselves know one way of other bands alone
-        bare = block.model_copy(update={"aux": Heads()})
-        donor = ARCHITECTURES[block.architecture].build(bare, TAG_BANDS, planes, where, pretrained=True)
-        take_encoder(model, donor, bands, block.stem)
+        donor = ARCHITECTURES[block.architecture].build(_plain(block), TAG_BANDS, planes, where, pretrained=True)
+        take_encoder(model, donor, inner, block.stem)
     if block.local_file is not None:
-        load_into(model, (recipe_dir or Path()) / block.local_file, bands, block.stem)
+        load_into(model, (recipe_dir or Path()) / block.local_file, inner, block.stem)
     elif block.first is not None and block.first.hub is not None:
-        load_into(model, hub.fetch(block.first, where), bands, block.stem)
+        load_into(model, hub.fetch(block.first, where), inner, block.stem)
     return model
 
 
@@ -151,6 +165,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "segformer_mmseg": Own(segformer.SegformerOptions, segformer.make_segformer, stages=segformer.stages),
     "unet": Smp("Unet", stages=taps.blocks),
     "unet3plus": Own(unet3plus.Unet3PlusOptions, unet3plus.make_unet3plus, stride=32, stages=unet3plus.stages),
+    "unet_stride1": UnetStride1(),
     "unetplusplus": Smp("UnetPlusPlus", needs_half=True, stages=taps.nested_blocks),
     "upernet": Smp("UPerNet", stages=taps.laterals),
     "upernet_mmseg": Own(upernet.UperOptions, upernet.make_upernet, stages=upernet.stages),

@@ -19,8 +19,9 @@ def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> 
 
     Names are compared without the prefixes that maskwright, SMP and timm put before them. A file
     without a decoder fills the encoder and may carry a classifier, which is left out. A first
-    convolution for another number of bands is adapted. Auxiliary heads are filled if the file is a
-    whole model that had the same ones, and stay as they are if not.
+    convolution for another number of bands is adapted. A whole model brings its spectral stem, if one is
+    wanted. Auxiliary heads are filled if the file is a whole model that had the same ones, and stay as they
+    are if not.
 
     Args:
         model: to be filled in place.
@@ -34,11 +35,16 @@ def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> 
     """
     given = {_plain(name): tensor for name, tensor in read_foreign(path)[0].items()}
     whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in given)
-    wanted = {_plain(name): tensor for name, tensor in model.network.state_dict().items()}
+    state = model.network.state_dict()
+    if whole and model.spectral is not None:
+        state |= {f"spectral.{name}": tensor for name, tensor in model.spectral.state_dict().items()}
+    wanted = {_plain(name): tensor for name, tensor in state.items()}
     encoder = {_plain(name) for name in model.encoder.state_dict()}
     needed = wanted if whole else {name: tensor for name, tensor in wanted.items() if name in encoder}
     filled: dict[str, Tensor] = {}
     faults: list[str] = []
+    if whole and model.spectral is None and any(name.startswith("spectral.") for name in given):
+        faults.append("the file has a spectral stem and the model has none")
     for name, tensor in needed.items():
         found = given.get(name)
         if found is None:
@@ -54,7 +60,7 @@ def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> 
     if faults:
         raise _mismatch(path, faults, needed, whole)
     with torch.no_grad():
-        for name, tensor in model.network.state_dict().items():
+        for name, tensor in state.items():
             if _plain(name) in filled:
                 tensor.copy_(filled[_plain(name)])
         for name, tensor in {} if model.auxiliary is None else model.auxiliary.state_dict().items():

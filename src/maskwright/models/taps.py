@@ -32,10 +32,10 @@ def encoder_maps(output: Any, image: Tensor) -> list[Tensor]:
 
     Args:
         output: what the encoder gave: a list of (B, C, h, w), or such a list and something else.
-        image: what it was given; the encoders of SMP hand it on as their first map.
+        image: the very tensor it was given; the encoders of SMP hand it on as their first map.
     """
     maps: list[Tensor] = list(output[0] if isinstance(output, tuple) else output)
-    return [each for each in maps if each.shape[1] > 0 and each.shape != image.shape]
+    return [each for each in maps if each.shape[1] > 0 and each is not image]
 
 
 def no_maps(decoder: nn.Module) -> list[nn.Module]:

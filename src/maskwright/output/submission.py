@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, from_os_error, unknown
 from maskwright.core.files import atomic_path
 from maskwright.core.labels import Task, looks_background
-from maskwright.core.recipe.blocks import RleCsvOutput
+from maskwright.core.recipe.outputs import RleCsvOutput
 from maskwright.core.rle import encode
 
 LabelOf = Callable[[str], NDArray[np.uint8]]

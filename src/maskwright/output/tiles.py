@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,21 +49,28 @@ def write_tile(path: Path, image: NDArray[Any], valid: NDArray[np.bool_], grid: 
 
 def _write_tiff(path: Path, image: NDArray[Any], valid: NDArray[np.bool_], grid: Grid) -> None:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
     from rasterio.transform import Affine
 
     height, width, bands = image.shape
     profile: dict[str, Any] = {"driver": "GTiff", "height": height, "width": width, "count": bands}
     profile |= {"dtype": image.dtype, "compress": "deflate"}
     if grid.crs:
-        profile |= {"crs": grid.crs, "transform": Affine(*grid.affine)}
+        profile["crs"] = grid.crs
+    if grid.crs or not Affine(*grid.affine).is_identity:
+        profile["transform"] = Affine(*grid.affine)
     if height >= 256 and width >= 256:
         profile |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
 
     def check(written: Path) -> None:
         with rasterio.open(written, driver="GTiff") as found:
-            found.read(1)
+            if not np.array_equal(found.read(), np.moveaxis(image, -1, 0)):
+                raise InputError(
+                    "does not read back as it was written", where=path, fix="check the disk, and run again"
+                )
 
     with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
         atomic_path(path, check) as temporary,
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(temporary, "w", **profile) as file,
@@ -70,6 +78,21 @@ def _write_tiff(path: Path, image: NDArray[Any], valid: NDArray[np.bool_], grid:
         file.write(np.moveaxis(image, -1, 0))
         if not valid.all():
             file.write_mask(valid)
+
+
+def write_label_tiff(path: Path, label: NDArray[np.uint8], grid: Grid | None) -> None:
+    """Write a label as single-band uint8 GeoTIFF, values as they are; the file is whole or absent.
+
+    Args:
+        path: ends in .tif.
+        label: uint8 (H, W).
+        grid: where it lies; None: nowhere.
+
+    Raises:
+        StorageError: disk full or no permission.
+    """
+    place = grid or Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (label.shape[0], label.shape[1]))
+    _write_tiff(path, label[:, :, None], np.ones(label.shape, bool), place)
 
 
 def write_tile_mask(path: Path, label: NDArray[np.uint8]) -> None:

@@ -1,21 +1,19 @@
-"""The stages that need neither GPU nor torch: decide, export, report; and the last words of a run."""
+"""The stages decide and report, which need neither GPU nor torch; final answers; and the last words of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
-from maskwright.core.files import inside, read_json, write_json
-from maskwright.core.recipe.blocks import MasksOutput, ReportOutput, RleCsvOutput
+from maskwright.core.files import read_json, write_json
 from maskwright.core.recipe.load import digest, recipe_hash
-from maskwright.core.recipe.scene_output import ScenesOutput
+from maskwright.core.recipe.outputs import ReportOutput
 from maskwright.core.runs import Split
 from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
@@ -27,7 +25,6 @@ from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
 from maskwright.ensembling.items import ItemRow, SetScore, rows_of, score_set, write_items
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.inference.store import Store
-from maskwright.workflows import scene_answers
 from maskwright.workflows.inputs import predict_inputs, split_inputs
 from maskwright.workflows.scene_scores import read_scene_scores, scene_scores
 from maskwright.workflows.session import Session
@@ -48,7 +45,7 @@ class Target:
 def decide(session: Session) -> None:
     """Choose blend and thresholds on out-of-fold probabilities; write decision.json and items.csv."""
     inputs = decide_inputs(session)
-    _need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
+    need(session, [f"predict/{name}" for name in session.chosen_members()], "predict")
 
     files = [session.run.decision, session.run.items, session.run.held_out, session.run.diagnosis]
     files += [session.run.scenes] if session.recipe.score.objects and session.recipe.folds.kind != "all" else []
@@ -138,7 +135,7 @@ def truth_of(session: Session, source: Source) -> Callable[[str], tuple[Label, N
     return truth
 
 
-def _need(session: Session, units: Sequence[str], verb: str) -> None:
+def need(session: Session, units: Sequence[str], verb: str) -> None:
     """Refuse to go on before earlier stages are finished with the recipe as it is now."""
     inputs: dict[str, dict[str, Any]] = {f"predict/{n}": predict_inputs(session, n) for n in session.recipe.members}
     inputs |= {"decide": decide_inputs(session), "export": export_inputs(session)}
@@ -176,7 +173,7 @@ def answer_of(session: Session, decision: Decision, target: Target) -> tuple[Lab
 
 def need_decision(session: Session) -> None:
     """Refuse to go on before a decision is made from the recipe as it is now."""
-    _need(session, ["decide"], "decide")
+    need(session, ["decide"], "decide")
 
 
 def export_inputs(session: Session) -> dict[str, Any]:
@@ -185,82 +182,9 @@ def export_inputs(session: Session) -> dict[str, Any]:
     return {"output": files, "decide": digest(decide_inputs(session))}
 
 
-def export(session: Session) -> None:
-    """Write masks and submissions below output/."""
-    _need(session, ["decide"], "decide")
-    inputs = export_inputs(session)
-    if session.fresh("export", inputs, _export_files(session), "export"):
-        return
-    state = session.run.check("export", inputs)
-    if state.changes or not state.known:
-        session.run.forget("export")
-        session.run.clear(session.run.output)
-    session.run.begin("export", inputs)
-    _export(session)
-    session.run.finish("export", inputs)
-
-
-def _export_files(session: Session) -> list[Path]:
-    """Return every file that export is to write."""
-    from maskwright.output.masks import mask_paths
-
-    files: list[Path] = []
-    for block in session.recipe.output:
-        if isinstance(block, MasksOutput):
-            folder, task = session.run.output / "masks", session.recipe.task
-            files += [path for target in targets(session) for path in mask_paths(folder, target.key, task)]
-        elif isinstance(block, RleCsvOutput):
-            files.append(session.run.output / block.file)
-        elif isinstance(block, ScenesOutput):
-            files += scene_answers.scene_files(session, block)
-    return files
-
-
-def _export(session: Session) -> None:
-    decision = read_decision(session.run.decision)
-    chosen = {target.key: target for target in targets(session)}
-    for block in session.recipe.output:
-        if isinstance(block, MasksOutput):
-            _write_masks(session, decision, chosen, block)
-        elif isinstance(block, RleCsvOutput):
-            _write_rle(session, decision, chosen, block)
-        elif isinstance(block, ScenesOutput):
-            scene_answers.export_scenes(session, block)
-
-
-def _write_masks(session: Session, decision: Decision, chosen: dict[str, Target], block: MasksOutput) -> None:
-    from maskwright.output.masks import mask_paths, write_mask
-
-    folder, task = session.run.output / "masks", session.recipe.task
-    left = [key for key in chosen if not all(path.exists() for path in mask_paths(folder, key, task))]
-    with session.reporter.task("export masks", len(chosen), len(chosen) - len(left)) as tick:
-        for key in left:
-            write_mask(folder, key, label_of(session, decision, chosen[key]), task, block.values)
-            session.stop.check("finished masks are kept")
-            tick.advance()
-
-
-def _write_rle(session: Session, decision: Decision, chosen: dict[str, Target], block: RleCsvOutput) -> None:
-    from maskwright.output.submission import write_rle_csv
-
-    sample = None
-    if block.sample is not None:
-        sample = inside(Path(session.recipe.data.root), block.sample, "output.sample")
-    with session.reporter.task(f"export {block.file}", len(chosen)) as tick:
-
-        def label(key: str) -> Label:
-            session.stop.check("masks are kept, the submission is begun anew")
-            tick.advance()
-            return label_of(session, decision, chosen[key])
-
-        done = write_rle_csv(session.run.output / block.file, block, session.recipe.task, tuple(chosen), label, sample)
-    for note in done.notes:
-        session.reporter.say(f"note: {note}")
-
-
 def report(session: Session) -> None:
     """Write report.html from what the other stages left in the run folder."""
-    _need(session, ["decide", "export"], "export")
+    need(session, ["decide", "export"], "export")
     blocks = [block for block in session.recipe.output if isinstance(block, ReportOutput)]
     if not blocks:
         session.run.forget("report")

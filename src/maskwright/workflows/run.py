@@ -8,7 +8,7 @@ from contextlib import nullcontext
 
 from maskwright.core.errors import unknown
 from maskwright.core.spent import spending
-from maskwright.workflows import deliver, stages
+from maskwright.workflows import deliver, export, stages
 from maskwright.workflows.session import STAGES, Session
 
 
@@ -75,6 +75,6 @@ def _table() -> dict[str, Callable[[Session], None]]:
         "inspect": stages.inspect,
         "split": stages.split,
         "decide": deliver.decide,
-        "export": deliver.export,
+        "export": export.export,
         "report": deliver.report,
     }

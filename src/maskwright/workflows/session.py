@@ -14,7 +14,7 @@ from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe, names_bands
-from maskwright.core.recipe.load import build, dump_resolved, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.load import build, dump_resolved, merge, merge_overrides, read_layers, to_plain
 from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.runs import RunFolder, is_main_process
@@ -223,7 +223,7 @@ def open_session(
     data = named_bands(merge_overrides(read_layers(path), overrides), path)
     checked = build(data, where=str(path))
     if quick:
-        checked = make_quick(checked)
+        checked = make_quick(checked, overrides)
     check_names(checked, path)
     _check_files(checked, path)
     _check_weights(checked, path)
@@ -289,8 +289,13 @@ def packaged_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def make_quick(recipe: Recipe) -> Recipe:
-    """Return the recipe cut down to few items, folds and steps; the path stays whole."""
+def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe cut down to few items, folds and steps; the path stays whole.
+
+    Args:
+        recipe: its own block `quick` is laid over what was cut.
+        overrides: `dotted.key=value` texts that go before the block.
+    """
     plain = to_plain(recipe)
     plain["name"] = f"{recipe.name[:58]}-quick"
     plain["data"]["limit"] = min(recipe.data.limit or 16, 16)
@@ -307,6 +312,8 @@ def make_quick(recipe: Recipe) -> Recipe:
         if train["crop"] != "whole":
             sides = [train["crop"]] * 2 if isinstance(train["crop"], int) else train["crop"]
             train["crop"] = [min(side, 128) for side in sides]
+    if recipe.quick:
+        plain = merge_overrides(merge(plain, recipe.quick), overrides)
     return build(plain, where="--quick")
 
 

@@ -16,10 +16,11 @@ from maskwright.core.recipe.derived import BandName, check_derived
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
-from maskwright.core.recipe.scene_output import ScenesOutput, scenes_clashes
+from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, output_clashes
+from maskwright.core.recipe.scene_output import scenes_clashes
 from maskwright.core.recipe.scores import Scores
 from maskwright.core.recipe.source_clashes import source_clashes
-from maskwright.core.recipe.sources import Below, Source
+from maskwright.core.recipe.sources import Source
 from maskwright.core.recipe.trackers import Tracker
 
 Bands = Annotated[
@@ -195,51 +196,6 @@ class Decision(Block):
     """auto: small pieces are taken away and small holes filled, class by class, where nested evidence says so."""
 
 
-class MasksOutput(Block):
-    """A folder of single-channel PNG masks at native size, palette included."""
-
-    format: Literal["masks"] = "masks"
-    values: dict[int, Annotated[int, Field(ge=0, le=255)]] | None = None
-    """Class id -> stored value, e.g. {0: 0, 1: 255}; None: class ids."""
-
-
-class RleCsvOutput(Block):
-    """A submission in run lengths."""
-
-    format: Literal["rle_csv"] = "rle_csv"
-    file: str = "submission.csv"
-    """File name below output/."""
-    key_column: str = "ImageId"
-    """Header of the column with the image's name."""
-    rle_column: str = "EncodedPixels"
-    """Header of the column with run lengths."""
-    class_column: str | None = None
-    """Needed when the task has more than one foreground class: one row per image and class."""
-    key_extension: str = ""
-    """Appended to each key, e.g. .png."""
-    order: Literal["row", "column"] = "row"
-    """row: left to right, then down; column: top to bottom, then right (Kaggle)."""
-    base: Literal[0, 1] = 1
-    """Number of the first pixel."""
-    rows: Literal["image", "instance"] = "image"
-    """instance: a row for every connected piece."""
-    empty: str = ""
-    """Text for a mask without pixels."""
-    sample: Below | None = None
-    """Sample submission below data.root; header, ids and order are checked against it."""
-
-
-class ReportOutput(Block):
-    """The self-contained report page."""
-
-    format: Literal["report"] = "report"
-    cases: int = Field(default=6, ge=1, le=50)
-    """How many of the worst and of the best items are shown."""
-
-
-Output = Annotated[MasksOutput | RleCsvOutput | ScenesOutput | ReportOutput, Field(discriminator="format")]
-
-
 class Rules(Block):
     """What a run must keep to, or it is refused before any work."""
 
@@ -276,6 +232,9 @@ class Recipe(Block):
     """Files to write."""
     rules: Rules = Rules()
     """What the run must keep to."""
+    quick: dict[str, Any] = Field(default_factory=dict, exclude=True)
+    """Keys and values that --quick lays over this recipe after it has cut it down to few items, folds and steps, e.g.
+    {members: {a: {model: {weights: null}}}}. Overrides on the command line go before it."""
 
     @field_validator("members")
     @classmethod
@@ -331,17 +290,10 @@ def contradictions(recipe: Recipe) -> list[str]:
                 for key, watches in watching.items()
                 if watches
             ]
-    for index, output in enumerate(recipe.output):
-        found += [f"output[{index}]: {text}" for text in _output_clashes(output, task)]
+    found += output_clashes(recipe.output, task)
     if recipe.score.objects and task.kind != "binary":
         found.append(f"score.objects: is for binary tasks; the task is {task.kind}")
     found += scenes_clashes(recipe.output, recipe.data.test)
-    if sum(isinstance(output, MasksOutput) for output in recipe.output) > 1:
-        found.append("output: two masks entries write the same folder; keep one")
-    if len({output.file for output in recipe.output if isinstance(output, RleCsvOutput)}) < sum(
-        isinstance(output, RleCsvOutput) for output in recipe.output
-    ):
-        found.append("output: two rle_csv entries write the same file; give each its own file")
     return found
 
 
@@ -361,23 +313,3 @@ def _decision_clashes(decision: Decision, task: Task) -> list[str]:
     if decision.beta != 1 and decision.metric != "fbeta":
         found.append(f"decision.beta: {decision.beta:g} is for metric: fbeta; the metric is {decision.metric}")
     return found
-
-
-def _output_clashes(output: Output, task: Task) -> list[str]:
-    if isinstance(output, RleCsvOutput):
-        needs_class = task.kind != "binary"
-        if needs_class and output.class_column is None:
-            return [f"rle_csv for a {task.kind} task needs class_column, one row per image and class"]
-        if needs_class and output.rows == "instance":
-            return [f"rle_csv with rows: instance is for binary tasks; the task is {task.kind}"]
-        if output.key_column == output.rle_column or output.class_column in (output.key_column, output.rle_column):
-            return ["the columns must have different names"]
-        if "/" in output.file or "\\" in output.file or output.file in ("", ".", "..", "masks"):
-            return [f"file: '{output.file}' must be a plain file name"]
-    if isinstance(output, MasksOutput) and output.values is not None:
-        if task.kind == "multilabel":
-            return ["masks of a multilabel task are one PNG per class with 0 and 255; leave values out"]
-        absent = [value for value in task.values if value not in output.values]
-        if absent:
-            return [f"masks.values says nothing about class {absent[0]}"]
-    return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from maskwright.core.grid import SYMMETRIES
 from maskwright.core.recipe import presets
@@ -13,6 +13,7 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.first import Weights, way
 from maskwright.core.recipe.heads import Heads
 from maskwright.core.recipe.keeping import EarlyStop, KeepBest, Swa
+from maskwright.core.recipe.spectral import Spectral, channels_alone
 
 Size = Annotated[int, Field(ge=1, le=65536)]
 Whole = Literal["whole"]
@@ -39,6 +40,8 @@ class Model(Block):
     """How the first layer of pretrained weights meets another number of bands. repeat: bands in turn, all scaled by
     old / new, as timm and SMP; share: bands in turn, each copy with its share (fewer: folded), so that sums stay exact;
     mean: every band the mean, scaled so; zero: the first bands as they were, further ones 0; random: learned anew."""
+    spectral: Annotated[Spectral | None, BeforeValidator(channels_alone)] = None
+    """1 x 1 convolutions before the network that learn to mix bands pixel by pixel, e.g. 32; None: none."""
     aux: Heads = Heads()
     """Heads that learn beside the main one, in training alone, e.g. {fcn: 0.4, classify: {}}."""
 

@@ -29,7 +29,7 @@ from maskwright.data.augment.light import BrightnessContrast, Clahe, Equalize, G
 from maskwright.data.augment.mix import CopyPaste, CutMix, Mosaic
 from maskwright.data.augment.noise import IsoNoise, MultiplicativeNoise, Noise
 from maskwright.data.augment.pad import PadCrop
-from maskwright.data.augment.scale import RandomChoiceResize, RandomResizedCrop, Scale, ScaleCrop
+from maskwright.data.augment.scale import GsdScale, RandomChoiceResize, RandomResizedCrop, Scale, ScaleCrop
 from maskwright.data.augment.symmetric import D4, HFlip, Rot90, Transpose, VFlip
 from maskwright.data.augment.warp import (
     ElasticTransform,
@@ -93,12 +93,23 @@ class Augmenter:
         """Whether it needs other items."""
         return any(isinstance(step, Mix) for step in self.steps)
 
-    def source_shape(self, size: Shape, seed: int) -> Shape:
-        """Return the (height, width) to cut from an image so that, resized to `size`, it is scaled as drawn."""
-        return self._source_shape(size, np.random.default_rng(sample_seed(seed, 0, -3)))
+    @property
+    def by_gsd(self) -> bool:
+        """Whether it goes by the metres of a pixel."""
+        return any(isinstance(step, GsdScale) for step in self.steps)
 
-    def _source_shape(self, size: Shape, rng: Rng) -> Shape:
-        drawn = [step.factors(rng) for step in self.steps if isinstance(step, Scale)]
+    def source_shape(self, size: Shape, seed: int, gsd: float | None = None) -> Shape:
+        """Return the (height, width) to cut from an image so that, resized to `size`, it is scaled as drawn.
+
+        Args:
+            size: (h, w) of the result.
+            seed: of the sample.
+            gsd: metres of a pixel of the item on the ground, if somebody knows.
+        """
+        return self._source_shape(size, np.random.default_rng(sample_seed(seed, 0, -3)), gsd)
+
+    def _source_shape(self, size: Shape, rng: Rng, gsd: float | None = None) -> Shape:
+        drawn = [step.factors(rng, gsd) for step in self.steps if isinstance(step, Scale)]
         rows, cols = math.prod(pair[0] for pair in drawn), math.prod(pair[1] for pair in drawn)
         return max(1, round(size[0] / rows)), max(1, round(size[1] / cols))
 
@@ -208,6 +219,7 @@ TABLE: dict[str, type[Step]] = {
     "scale_crop": ScaleCrop,
     "random_choice_resize": RandomChoiceResize,
     "random_resized_crop": RandomResizedCrop,
+    "gsd_scale": GsdScale,
     "rotate": Rotate,
     "shift_scale_rotate": ShiftScaleRotate,
     "perspective": Perspective,

@@ -58,8 +58,9 @@ class Merged:
         return self.weights[key.partition("/")[0]]
 
     def scored(self, key: str) -> bool:
-        """Whether an item may be held out and scored."""
-        return key.partition("/")[0] not in self.train_only
+        """Whether an item may be held out and scored: its part may be, and the part says so of it."""
+        part, inner = self._part(key)
+        return key.partition("/")[0] not in self.train_only and part.scored(inner)
 
     def palette(self, key: str) -> bytes | None:
         """Return the palette of an item's mask where its indices are class ids."""

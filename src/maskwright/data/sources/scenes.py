@@ -9,18 +9,23 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.core.errors import InputError
-from maskwright.core.grid import Shape
+from maskwright.core.grid import Grid, Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import SceneSource
 from maskwright.data.findings import Finding
 from maskwright.data.ground import Ground, ground_of, metres_a_pixel
 from maskwright.data.pixels.header import Header, Pixels, Valid, refuse_size
-from maskwright.data.pixels.scenes import Scene, any_valid, read_part
-from maskwright.data.sources.base import Defaults, Label
+from maskwright.data.pixels.rasters import is_tiff
+from maskwright.data.pixels.scenes import Scene, any_valid, open_scene, read_part
+from maskwright.data.sources.base import Defaults, Label, Limited, Source
+from maskwright.data.sources.merge import Merged
 from maskwright.data.sources.scene_chips import Chip, cut_scene
 from maskwright.data.sources.scene_files import Files, find_files, open_scenes
 from maskwright.data.sources.scene_join import Laid, lay_area, lay_labels
 from maskwright.data.sources.scene_labels import PolygonLabel, SceneLabel
+
+NOWHERE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""Transform of a file that names none."""
 
 
 @dataclass(frozen=True)
@@ -192,3 +197,19 @@ def _cut(
         span = f"{sizes[0]:.3g}" if sizes[-1] < 1.01 * sizes[0] else f"{sizes[0]:.3g} to {sizes[-1]:.3g}"
         notes.append(f"{len(scenes)} scenes of {span} metres a pixel give {len(chips)} items")
     return chips
+
+
+def grid_of(source: Source, key: str) -> Grid | None:
+    """Return where the pixels of an item of any source lie; None: its file has no place, or is no TIFF."""
+    if isinstance(source, Limited):
+        return grid_of(source.whole, key)
+    if isinstance(source, Merged):
+        name, _, inner = key.partition("/")
+        return grid_of(source.parts[name], inner)
+    if isinstance(source, Scenes):
+        found = source.chips[key].grid
+    elif is_tiff(source.image_path(key)):
+        found = open_scene(source.image_path(key)).grid
+    else:
+        return None
+    return found if found.crs or found.affine != NOWHERE else None

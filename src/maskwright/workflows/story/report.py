@@ -12,8 +12,8 @@ import numpy as np
 
 from maskwright.core.files import read_json
 from maskwright.core.labels import looks_background
-from maskwright.core.recipe.blocks import ReportOutput
 from maskwright.core.recipe.load import recipe_hash
+from maskwright.core.recipe.outputs import ReportOutput
 from maskwright.core.version import __version__
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.findings import KINDS

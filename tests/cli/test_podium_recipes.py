@@ -1,0 +1,45 @@
+"""The podium solutions from their recipes: official files in small go in, the competition's file comes out."""
+
+import joblib
+import numpy as np
+
+from maskwright.workflows.session import open_session, packaged_recipes
+
+
+def test_wildfire_goes_from_the_competitions_files_to_its_pickle(cli, tmp_path):
+    assert cli("synth", "wildfire", "--output", "mini", "--items", "8")[0] == 0
+    code, out, err = cli("run", "wildfire", "data.root=mini", "--quick", "members.regnet.train.epochs=2")
+    assert code == 0, err
+    asked = (tmp_path / "mini" / "Wildfire" / "test_meta.csv").read_text().split()[1:]
+    found = joblib.load(tmp_path / "runs" / "wildfire-quick" / "output" / "y_pred.pkl")
+    assert sorted(found) == sorted(asked)
+    for label in found.values():
+        assert (label.dtype, label.shape) == (np.uint8, (256, 256))
+        assert set(np.unique(label)) <= {0, 1}
+    kept = tmp_path / "runs" / "wildfire-quick" / "members" / "regnet" / "fold0"
+    assert (kept / "last.safetensors").exists()
+    assert len(list(kept.glob("snapshot*"))) == 2
+    assert "none, since every item was trained on" in out
+
+
+def test_every_podium_recipe_runs_quick_from_its_twin():
+    from maskwright.data.synthetic.twins.table import TWINS
+
+    assert set(TWINS) <= set(packaged_recipes())
+
+
+def test_a_quick_block_is_laid_over_and_the_command_line_over_it(tmp_path, folder_set, write_recipe):
+    from maskwright.core.progress import Silent
+
+    folder_set["quick"] = {
+        "data": {"limit": 6},
+        "members": {"a": {"train": {"epochs": 7}, "model": {"options": {"decoder_channels": [8, 8, 8, 8, 8]}}}},
+    }
+    folder_set["data"]["root"] = str(tmp_path / "set")
+    path = write_recipe(folder_set)
+    plain = open_session(str(path), [], Silent()).recipe
+    assert (plain.data.limit, plain.members["a"].train.epochs) == (None, 2)
+    quick = open_session(str(path), ["members.a.train.epochs=5"], Silent(), quick=True).recipe
+    assert (quick.name, quick.data.limit, quick.members["a"].train.epochs) == ("tiny-quick", 6, 5)
+    assert quick.members["a"].model.options["decoder_channels"] == [8, 8, 8, 8, 8]
+    assert quick.quick == {}
