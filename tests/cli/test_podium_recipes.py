@@ -7,8 +7,9 @@ from maskwright.workflows.session import open_session, packaged_recipes
 
 
 def test_wildfire_goes_from_the_competitions_files_to_its_pickle(cli, tmp_path):
-    assert cli("synth", "wildfire", "--output", "mini", "--items", "8")[0] == 0
-    code, out, err = cli("run", "wildfire", "data.root=mini", "--quick", "members.regnet.train.epochs=2")
+    assert cli("synth", "wildfire", "--output", "mini", "--items", "4")[0] == 0
+    less = [f"members.regnet.train.{key}=2" for key in ("epochs", "steps_per_epoch", "batch_size")]
+    code, out, err = cli("run", "wildfire", "data.root=mini", "--quick", *less)
     assert code == 0, err
     asked = (tmp_path / "mini" / "Wildfire" / "test_meta.csv").read_text().split()[1:]
     found = joblib.load(tmp_path / "runs" / "wildfire-quick" / "output" / "y_pred.pkl")
@@ -18,7 +19,7 @@ def test_wildfire_goes_from_the_competitions_files_to_its_pickle(cli, tmp_path):
         assert set(np.unique(label)) <= {0, 1}
     kept = tmp_path / "runs" / "wildfire-quick" / "members" / "regnet" / "fold0"
     assert (kept / "last.safetensors").exists()
-    assert len(list(kept.glob("snapshot*"))) == 2
+    assert len(list(kept.glob("candidates/snapshot-*"))) == 2
     assert "none, since every item was trained on" in out
 
 

@@ -6,12 +6,12 @@ holds one label, and no version of numpy or joblib leaves its mark. joblib.load 
 
 from __future__ import annotations
 
-import pickle
+import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,39 +56,51 @@ def write_dictionary(path: Path, names: Sequence[str], label_of: LabelOf) -> Non
 def read_back(path: Path) -> dict[str, _Seen]:
     """Return shape and check sum of each label in a file that write_dictionary wrote; no label is kept in memory.
 
+    The bytes are compared with what stands in our files; nothing is unpickled.
+
     Raises:
         InputError: the file holds anything else.
     """
+    found: dict[str, _Seen] = {}
     try:
         with path.open("rb") as stream:
-            found = _Reader(stream).load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, IndexError, AttributeError) as error:
+            _expect(stream, _HEAD)
+            while (mark := stream.read(1)) == b"X":
+                name = _taken(stream, _number(stream, "<I")).decode("utf-8", "surrogatepass")
+                _expect(stream, _MADE + b"(K\x01")
+                shape = []
+                while (code := stream.read(1)) == b"J":
+                    shape.append(_number(stream, "<i"))
+                if code != _TUPLES.get(len(shape)):
+                    raise ValueError(f"a label of {len(shape)} axes")
+                _expect(stream, b"h\x02\x89")
+                size = _number(stream, "<I" if _taken(stream, 1) == b"B" else "<Q")
+                if size != math.prod(shape):
+                    raise ValueError(f"{size} bytes for a label of {tuple(shape)}")
+                found[name] = (tuple(shape), zlib.crc32(_taken(stream, size)))
+                _expect(stream, b"tbs")
+            if mark + stream.read(1) != b".":
+                raise ValueError("no end where it should be")
+    except (OSError, ValueError) as error:
         raise InputError(f"no dictionary of labels ({error})", where=path, fix="write it again") from None
-    return {name: label.seen for name, label in found.items()}
+    return found
 
 
-class _Blank:
-    """Stands for an array while it is read: looks at its state and lets go of it."""
-
-    def __init__(self, *_: Any) -> None:
-        self.seen: _Seen = ((), 0)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if len(state) == 5:  # an array's: version, shape, dtype, order, bytes; a dtype's is longer
-            _, shape, _, order, data = state
-            if order or int(np.prod(shape)) != len(data):
-                raise ValueError(f"{len(data)} bytes for a label of {shape}")
-            self.seen = (tuple(shape), zlib.crc32(data))
+def _taken(stream: IO[bytes], count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) != count:
+        raise ValueError("it is cut off")
+    return data
 
 
-class _Reader(pickle.Unpickler):
-    """Knows the three names that are in our files, and makes blanks of them."""
+def _expect(stream: IO[bytes], wanted: bytes) -> None:
+    if _taken(stream, len(wanted)) != wanted:
+        raise ValueError(f"other bytes before {stream.tell()}")
 
-    def find_class(self, module: str, name: str) -> Any:
-        """Refuse every other name: nothing runs."""
-        if (module, name) not in _NAMES:
-            raise pickle.UnpicklingError(f"names {module}.{name}")
-        return _Blank
+
+def _number(stream: IO[bytes], kind: str) -> int:
+    (value,) = struct.unpack(kind, _taken(stream, struct.calcsize(kind)))
+    return int(value)
 
 
 def _text(text: str) -> bytes:
@@ -98,7 +110,7 @@ def _text(text: str) -> bytes:
 
 def _array(label: NDArray[np.uint8]) -> bytes:
     """Return the opcodes that make an array: a blank one, then its state (numpy's __reduce__)."""
-    shape = b"".join(b"J" + struct.pack("<i", side) for side in label.shape) + {2: b"\x86", 3: b"\x87"}[label.ndim]
+    shape = b"".join(b"J" + struct.pack("<i", side) for side in label.shape) + _TUPLES[label.ndim]
     if label.nbytes >= 1 << 32:
         size = b"\x8e" + struct.pack("<Q", label.nbytes)
     else:
@@ -106,6 +118,8 @@ def _array(label: NDArray[np.uint8]) -> bytes:
     return _MADE + b"(K\x01" + shape + b"h\x02\x89" + size + label.tobytes() + b"tb"
 
 
+_TUPLES = {2: b"\x86", 3: b"\x87"}
+"""What makes a tuple of so many numbers."""
 _NAMES = (("numpy.core.multiarray", "_reconstruct"), ("numpy", "ndarray"), ("numpy", "dtype"))
 """Old names on purpose: numpy from 1.16 on to 2.x opens them."""
 _GLOBALS = [b"c" + module.encode() + b"\n" + name.encode() + b"\n" for module, name in _NAMES]

@@ -220,7 +220,10 @@ def open_session(
         RecipeError: anything in the recipe is wrong, down to names of losses and encoders.
     """
     path = find_recipe(recipe)
-    data = named_bands(merge_overrides(read_layers(path), overrides), path)
+    layers = read_layers(path)
+    data = named_bands(merge_overrides(layers, overrides), path)
+    if quick and layers.get("quick"):  # overrides are of what is left after the cut
+        data = {**layers, "data": data["data"]}
     checked = build(data, where=str(path))
     if quick:
         checked = make_quick(checked, overrides)

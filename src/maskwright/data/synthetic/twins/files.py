@@ -45,7 +45,7 @@ def relief(rng: Rng, size: int, coarse: int, octaves: int = 4) -> NDArray[np.flo
     for octave in range(octaves):
         cells = rng.standard_normal((coarse * 2**octave + 3,) * 2).astype(np.float32)
         total += cv2.resize(cells, (size, size), interpolation=cv2.INTER_CUBIC) / 2**octave
-    return (total - total.mean()) / total.std()
+    return np.asarray((total - total.mean()) / total.std(), np.float32)
 
 
 def write_tiff(
