@@ -1,19 +1,20 @@
-import json
-from pathlib import Path
-
+import numpy as np
+import parity
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from maskwright.core.errors import InputError
+from maskwright.core.recipe.load import read_yaml
 from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.spectral import Spectral
+from maskwright.data.preprocess import Preprocess
 from maskwright.models.adapt import adapt_bands
 from maskwright.models.build import build_model, check
-from maskwright.models.imports import wildfire
+from maskwright.models.imports.convert import Wanted, convert
 from maskwright.models.weights import load_model, save_weights
+from maskwright.workflows.session import packaged_recipes
 
-FIXTURE = Path(__file__).parents[3] / "shared" / "parity" / "wildfire_regnet_unet"
 MODEL = Model(architecture="unet_stride1", encoder="tu-regnetx_002", spectral=Spectral(channels=32))
 
 
@@ -39,49 +40,63 @@ def test_maps_are_as_fine_as_the_seed_says():
     assert sum(parameter.numel() for parameter in model.parameters()) == 3_307_409  # SEEDS 002 and the parity fixture
 
 
-def test_every_tensor_of_the_original_has_one_place():
-    wanted = {name.removeprefix("network.") for name in build_model(MODEL, 14, 1).state_dict()}
-    theirs = [
-        name.replace("spectral.", "unet.encoder.conv0.")
-        if name.startswith("spectral")
-        else name.replace("segmentation_head.", "unet.head0.")
-        if name.startswith("segmentation_head")
-        else f"unet.{name}"
-        for name in wanted
-    ]
-    assert len(wanted) == 318
-    assert {wildfire.our_name(f"module.{name}") for name in theirs} == wanted
-    assert wildfire.our_name("unet.encoder.model.head.fc.weight") == "encoder.model.head.fc.weight"
-    assert wildfire.our_name("optimizer.x") is None
+def theirs(name):
+    """Return what the original calls a tensor."""
+    for ours, other in (("spectral.", "unet.encoder.conv0."), ("segmentation_head.", "unet.head0.")):
+        if name.startswith(ours):
+            return f"module.{other}{name.removeprefix(ours)}"
+    return f"module.unet.{name}"
 
 
-@pytest.mark.skipif(not FIXTURE.exists(), reason="../shared/parity is not here")
-def test_the_original_checkpoint_gives_what_the_original_gave():
+def test_a_checkpoint_of_the_original_is_brought_in_whole(tmp_path):
+    torch.manual_seed(4)
     model = build_model(MODEL, 14, 1).eval()
-    given = {wildfire.our_name(name): tensor for name, tensor in load_file(FIXTURE / "weights.safetensors").items()}
-    names = {name.removeprefix("network."): name for name in model.state_dict()}
-    assert set(given) == set(names)
-    model.load_state_dict({names[name]: tensor for name, tensor in given.items()})
-    io, told = load_file(FIXTURE / "io.safetensors"), json.loads((FIXTURE / "config.json").read_text("utf-8"))
-    noise = told["float32_vs_float64_max_abs_diff"]
+    given = {theirs(name.removeprefix("network.")): each for name, each in model.state_dict().items()}
+    assert len(given) == 318
+    torch.save({"meta": {"epoch": 130}, "state_dict": given, "message_hub": {}}, tmp_path / "epoch_130.pth")
+    found = convert(tmp_path / "epoch_130.pth", "wildfire", Wanted(MODEL, 1))
+    assert (found.bands, found.missing, found.unused, len(found.rows)) == (14, [], [], 318)
+    image = torch.rand(1, 14, 48, 48)
+    with torch.no_grad():
+        assert torch.equal(found.model(image), model(image))
+    given["module.unet.head1.0.bias"] = given.pop("module.unet.head0.0.bias")
+    torch.save({"state_dict": given}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"1 tensors are missing, first segmentation_head\.0\.bias, 1 of the file's"):
+        convert(tmp_path / "other.pth", "wildfire", Wanted(MODEL, 1))
 
-    def close(found, name):
-        assert (found - io[f"out.{name}"]).abs().max() <= 5 * noise[name], name
 
-    image = io["in.input"]
+def test_the_original_checkpoint_gives_what_the_original_gave():
+    fixture = parity.Fixture("wildfire_regnet_unet")
+    model = fixture.imported(MODEL, 1, "wildfire").model
+    image = fixture.io["in.input"]
     with torch.no_grad():
         maps = model.encoder(model.spectral(image))
         found = maps[-1]
         for place, block in enumerate(model.decoder.blocks):
             found = block(found, maps[-2 - place])
-            close(found, f"decoder.{place}")
+            fixture.close(found, f"decoder.{place}")
         for place, each in enumerate(maps):
-            close(each, f"encoder.{place}")
-        close(model(image), "logits")
+            fixture.close(each, f"encoder.{place}")
+        fixture.close(model(image), "logits")
         turned = [model(image.flip(axes)).sigmoid().flip(axes) for axes in ([], [2], [3], [2, 3])]
     mean = torch.stack(turned).mean(0)[0]
-    close(mean, "tta4_mean_probability_of_item0")
-    assert torch.equal((mean > 0.5).to(torch.uint8), io["out.tta4_mask_of_item0"])
+    fixture.close(mean, "tta4_mean_probability_of_item0")
+    assert torch.equal((mean > 0.5).to(torch.uint8), fixture.io["out.tta4_mask_of_item0"])
+
+
+def test_the_seeds_preprocessing_is_what_the_recipe_says():
+    """Seven of ten uint16 bands over 65535, and the mean of each over its pixels above 0."""
+    fixture = parity.Fixture("wildfire_regnet_unet")
+    raw = fixture.io["in.raw_10_bands_as_int32"].numpy().astype(np.uint16)
+    data = read_yaml(packaged_recipes()["wildfire"])["data"]
+    prepared = Preprocess(
+        bands=tuple(band - 1 for band in data["bands"]),
+        divide=data["divide"],
+        mean=(0.0,) * 7,
+        std=(1.0,) * 7,
+        derived=tuple(data["derived"]),
+    )(np.moveaxis(raw, 0, -1))
+    assert np.abs(prepared - fixture.io["in.input"][0].numpy()).max() < 1e-7
 
 
 def test_rgb_weights_meet_the_stem_tiled_and_scaled(tmp_path):
@@ -159,12 +174,12 @@ def test_the_finest_map_is_a_map_even_where_it_looks_like_the_image():
         ),
         (
             {"options": {"decoder_chanels": [8]}},
-            "m.options: unknown option of unet_stride1 'decoder_chanels' (did you mean 'decoder_channels'?); use one "
-            "of: decoder_channels, drop_path_rate",
+            "m.options: unknown key 'decoder_chanels' (did you mean 'decoder_channels'?); use one of: "
+            "decoder_channels, drop_path_rate",
         ),
         (
             {"options": {"decoder_channels": 8}},
-            "m.options.decoder_channels: input should be a valid tuple, got 8; see docs/reference",
+            "m.options.decoder_channels: input should be a valid tuple, got 8; see docs/reference/names.md",
         ),
     ],
 )

@@ -20,6 +20,7 @@ from maskwright.models.zoo import deeplab, efficient_fpn, ocr, segformer, unet3p
 from maskwright.models.unet_stride1 import UnetStride1
 from maskwright.models.zoo.own import Either, Own
 from maskwright.models.zoo.pan import PanOptions, make_pan
+from maskwright.models.zoo.unet_stride1 import UnetStride1
 
 __all__ = ["ARCHITECTURES", "Architecture", "SegModel", "build_model", "check"]
 

@@ -231,6 +231,8 @@ class SceneSource(SourceBlock):
     """Column of the table with the path of its polygons or label raster."""
     uri_prefix: str = ""
     """Start of the table's paths that is taken off, e.g. the address of the archive they were copied from."""
+    within: Below | None = None
+    """Only rows of the table whose scene lies below this folder, e.g. train_tier_1; None: all."""
     image_suffix: str = ""
     """End of a scene's stem that is not part of the key."""
     label_suffix: str = ""

@@ -74,9 +74,12 @@ def _from_folder(block: SceneSource, root: Path) -> Files:
 def _from_table(block: SceneSource, root: Path) -> Files:
     assert block.table is not None, block
     wanted: dict[str, str | None] = {"image_column": block.image_column, "label_column": block.label_column}
-    table, found = CsvFile(root / block.table, wanted), Files()
+    table, found, aside = CsvFile(root / block.table, wanted), Files(), 0
     for line, cells in table.rows():
         where = f"{table.path}:{line}"
+        if block.within and not _plain(cells[table.columns["image_column"]], block).startswith(f"{block.within}/"):
+            aside += 1
+            continue
         try:
             image = _named(cells[table.columns["image_column"]], block, root, where)
             text = cells[table.columns["label_column"]].strip() if block.label_column is not None else ""
@@ -99,12 +102,19 @@ def _from_table(block: SceneSource, root: Path) -> Files:
             )
     found.findings += table.findings + case_twins(found.images, table.path)
     found.notes += table.notes
+    if aside:
+        found.notes.append(f"{table.path}: {aside} rows of scenes outside of {block.within} are left aside")
     return found
+
+
+def _plain(text: str, block: SceneSource) -> str:
+    """Return the path below the root that a cell means."""
+    return text.strip().removeprefix(block.uri_prefix).lstrip("/" if block.uri_prefix else "")
 
 
 def _named(text: str, block: SceneSource, root: Path, where: str) -> Path:
     """Return the file below the root that a cell names."""
-    name = text.strip().removeprefix(block.uri_prefix).lstrip("/" if block.uri_prefix else "")
+    name = _plain(text, block)
     if "://" in name:
         start = name[: name.rfind("/", 0, name.rfind("/")) + 1]
         raise InputError(

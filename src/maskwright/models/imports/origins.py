@@ -9,6 +9,7 @@ from typing import Literal
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Model
 from maskwright.models.imports import hand_bone, hf, internimage, mmseg, open_cities, smp, timm
+from maskwright.models.imports import hf, mmseg, smp, timm, wildfire
 from maskwright.models.imports.rules import PartRules, Rule, Rules
 from maskwright.models.zoo.encoders import ENCODERS
 
@@ -128,5 +129,6 @@ ORIGINS: Mapping[str, Origin] = {
         keys=("state_dict_ema", "state_dict", "model_ema", "model"),
         scope="encoder",
     ),
+    "wildfire": Origin({"unet_stride1": wildfire.UNET, LIBRARY: wildfire.ENCODER}),
 }
 """Name in --from -> what its checkpoints hold."""

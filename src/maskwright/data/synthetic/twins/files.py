@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def write_tiff(
         profile: further creation options of rasterio.
     """
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
     from rasterio.transform import Affine
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,5 +69,8 @@ def write_tiff(
     options: dict[str, Any] = {"count": count, "height": height, "width": width, "dtype": planes.dtype}
     if ground is not None:
         options |= {"crs": ground.crs, "transform": Affine(ground.pixel, 0, ground.left, 0, -ground.pixel, ground.top)}
-    with rasterio.open(path, "w", driver="GTiff", **options, **(profile or {})) as file:
+    with (
+        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
+        rasterio.open(path, "w", driver="GTiff", **options, **(profile or {})) as file,
+    ):
         file.write(planes)

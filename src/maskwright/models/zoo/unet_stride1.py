@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,7 +16,8 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.members import Model
 from maskwright.models import taps
 from maskwright.models.adapt import SegModel
-from maskwright.models.smp import check_weights
+from maskwright.models.smp import check_weights, fetching
+from maskwright.models.zoo.own import settings
 
 TRIAL = 64
 """Side in pixels of the image that an encoder is tried with."""
@@ -157,14 +158,8 @@ class UnetStride1:
     def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
         """Build the network with random or pretrained encoder weights."""
         options, maps = _options(block, where), self._maps(block, where)
-        try:
+        with fetching(block, where):
             encoder = Encoder(block.encoder[3:], bands, pretrained=pretrained, drop_path_rate=options.drop_path_rate)
-        except OSError as error:
-            raise InputError(
-                f"pretrained weights of encoder '{block.encoder}' cannot be fetched ({type(error).__name__})",
-                where=where,
-                fix="connect to the network, or give weights: a local .safetensors file, or leave weights out",
-            ) from error
         stride = 2 ** (len(maps) - 1)
         return SegModel(Net(encoder, maps, options.decoder_channels, planes), stride, stride)
 
@@ -181,20 +176,9 @@ class UnetStride1:
 
 
 def _options(block: Model, where: str) -> Options:
-    for name in block.options:
-        if name not in Options.model_fields:
-            raise unknown(f"option of {block.architecture}", name, Options.model_fields, f"{where}.options")
-    try:
-        return Options.model_validate(block.options)
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in detail["loc"])
-        text = str(detail["msg"])
-        raise InputError(
-            f"{text[0].lower()}{text[1:]}, got {detail['input']!r}",
-            where=f"{where}.options.{key}",
-            fix="see docs/reference",
-        ) from None
+    found = settings(Options, block.options, f"{where}.options")
+    assert isinstance(found, Options), found
+    return found
 
 
 @lru_cache(maxsize=64)
