@@ -17,7 +17,6 @@ from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
 from maskwright.models.zoo import deeplab, efficient_fpn, ocr, segformer, unet3plus, upernet
-from maskwright.models.unet_stride1 import UnetStride1
 from maskwright.models.zoo.own import Either, Own
 from maskwright.models.zoo.pan import PanOptions, make_pan
 from maskwright.models.zoo.unet_stride1 import UnetStride1

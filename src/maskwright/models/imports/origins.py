@@ -8,8 +8,7 @@ from typing import Literal
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Model
-from maskwright.models.imports import hand_bone, hf, internimage, mmseg, open_cities, smp, timm
-from maskwright.models.imports import hf, mmseg, smp, timm, wildfire
+from maskwright.models.imports import hand_bone, hf, internimage, mmseg, open_cities, smp, timm, wildfire
 from maskwright.models.imports.rules import PartRules, Rule, Rules
 from maskwright.models.zoo.encoders import ENCODERS
 
