@@ -37,7 +37,7 @@ from maskwright.workflows.session import Session, open_session
 
 TILE, NEAR = 512, 2
 RECIPE = Path(__file__).parent.parent / "examples" / "banepa.yaml"
-BUDGET = ("members.unet.train.epochs=6", "members.unet.train.crop=160", "members.unet.train.validate_every=6")
+BUDGET = ("members.unet.train.epochs=4", "members.unet.train.crop=160", "members.unet.train.validate_every=4")
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float32]
 
@@ -173,7 +173,7 @@ def seams(lattice: Lattice) -> dict[str, Mask]:
     return {"lines": lines[0][:, None] | lines[1], "zones": zones[0][:, None] | zones[1]}
 
 
-PASSES = 6
+PASSES = 4
 SETTINGS = (
     (256, 0.25, "hann"),
     (256, 0.25, "gaussian"),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from maskwright.core.allocator import keep_freed_memory
 from maskwright.core.errors import InputError, MemoryLimitError
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
@@ -57,6 +58,8 @@ class Forward:
     def __init__(self, models: Sequence[SegModel], task: Task, tta: Sequence[str], machine: Machine) -> None:
         assert models, "no model to predict with"
         self.device = machine.resolve()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._layout = torch.channels_last if machine.channels_last else torch.contiguous_format
         self._models = [model.to(self.device).to(memory_format=self._layout).eval() for model in models]
         self._symmetries = symmetries(tta)

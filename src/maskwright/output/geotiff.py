@@ -6,6 +6,7 @@ that is read back whole and compared before it gets its name. Memory: some rows 
 
 from __future__ import annotations
 
+import logging
 import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -231,18 +232,23 @@ def _quiet(category: type[Warning]) -> Iterator[None]:
 
 @contextmanager
 def _said(path: Path) -> Iterator[None]:
-    """Turn a fault while writing into a disk's fault that names path and free space."""
+    """Turn a fault while writing into a disk's fault that names path and free space; GDAL's own words are not shown."""
+    from rasterio._err import CPLE_BaseError  # what GDAL says while a file is closed comes as it is
     from rasterio.errors import RasterioError
 
+    silent = logging.NullHandler()
+    logging.getLogger("rasterio").addHandler(silent)
     try:
         yield
     except MaskwrightError as error:
         if not isinstance(error, StorageError) or "MiB free" in error.what:
             raise
         raise StorageError(f"{error.what} ({_free(path)})", where=path, fix=error.fix) from error
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         what = f"could not be written ({_free(path)}; {error.__cause__ or error})"
         raise StorageError(what, where=path, fix="free some space and run again") from error
+    finally:
+        logging.getLogger("rasterio").removeHandler(silent)
 
 
 def _free(path: Path) -> str:
