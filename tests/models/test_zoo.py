@@ -10,12 +10,15 @@ from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Model, Optimizer
 from maskwright.models.build import build_model, check
 from maskwright.models.imports import open_cities
+from maskwright.models.imports.convert import fill_encoder
 from maskwright.models.imports.rules import apply_rules
+from maskwright.models.recompute import recompute_encoder
 from maskwright.models.zoo import dcn
 from maskwright.models.zoo.efficientnet import FIRST, MishEfficientNet, MishEfficientNetOptions
 from maskwright.models.zoo.encoders import ENCODERS
+from maskwright.models.zoo.library import LibraryEncoder
 from maskwright.models.zoo.ocr import gather
-from maskwright.training.optim import depths, groups
+from maskwright.training.optim import build_optimizer, depths, groups
 
 SMALL_INTERN = {"channels": 8, "depths": [1, 1, 2, 1], "groups": [1, 2, 4, 8]}
 
@@ -158,3 +161,74 @@ def test_regions_are_means_weighed_by_belonging():
     torch.testing.assert_close(gather(pixels, logits)[..., 0], wanted)
     # one plane: what it is, and what it is not
     assert gather(pixels, logits[:, :1]).shape == (2, 4, 2, 1)
+
+
+@pytest.mark.parametrize("name", ["hrnet_w18_small", "dilated_resnet50", "dilated_vgg16", "mish_efficientnet_b0"])
+def test_encoders_start_from_a_library_s_weights_of_the_same_one(name):
+    """What the tag imagenet would fetch is random here; every tensor has its place, and maps are the library's."""
+    kind = ENCODERS[name]
+    torch.manual_seed(0)
+    library = LibraryEncoder(kind.donor, 3, None, {}).model
+    state = {part.removeprefix("model."): tensor for part, tensor in library.state_dict().items()}
+    encoder = kind.make(kind.defaults, 4)
+    block = Model(architecture="unet3plus", encoder=name, stem="zero")
+    fill_encoder(encoder, state, "timm" if kind.donor.startswith("tu-") else "smp", block, 4)
+    first = next(part for part in encoder.modules() if isinstance(part, nn.Conv2d))
+    assert first.in_channels == 4
+    assert (first.weight[:, 3] == 0).all()
+    if name.startswith("hrnet"):
+        image = torch.rand(1, 3, 32, 32)
+        with torch.no_grad():
+            found = encoder.eval()(torch.cat([image, torch.rand(1, 1, 32, 32)], 1))
+            wider = [part(each) for part, each in zip(library.eval().model.incre_modules, found, strict=True)]
+            wanted = library.model(image)[-4:]  # the library gives what a classifier would get
+        for one, other in zip(wider, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def small_intern(**more):
+    options = {"encoder": {**SMALL_INTERN, "drop_path": 0.0}, "channels": 8}
+    torch.manual_seed(0)
+    return build_model(Model(architecture="upernet_mmseg", encoder="internimage_l", options=options, **more), 3, 2)
+
+
+def test_internimage_in_half_precision_learns_the_same_offsets():
+    model, image = small_intern().eval(), torch.rand(2, 3, 64, 64)
+    grads = []
+    for half in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = model(image)
+        logits.float().square().mean().backward()
+        grads.append({name: each.grad.clone() for name, each in model.named_parameters() if each.grad is not None})
+    name = "network.encoder.levels.0.blocks.0.dcn.offset.bias"
+    whole, half = (each[name].flatten() for each in grads)
+    assert whole.norm() > 0
+    assert torch.cosine_similarity(whole, half, 0) > 0.9
+
+
+def test_internimage_can_be_computed_again_instead_of_kept():
+    image, found = torch.rand(2, 3, 64, 64), []
+    for again in (False, True):
+        model = small_intern().train()
+        assert not again or recompute_encoder(model, 3) == 5
+        torch.manual_seed(1)  # of the head's dropout
+        found.append(torch.autograd.grad(model(image).square().mean(), list(model.encoder.parameters())))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+def test_the_stem_of_b2_stays_as_it_is():
+    """SEEDS 004.3: stem without gradient, its norm with fixed statistics."""
+    model = build_model(Model(architecture="efficient_fpn", encoder="mish_efficientnet_b2"), 3, 1)
+    build_optimizer(model, Optimizer(freeze=("encoder.stem", "encoder.stem_norm")))
+    still = {name for name, each in model.encoder.named_parameters() if not each.requires_grad}
+    assert still == {"stem.weight", "stem_norm.weight", "stem_norm.bias"}
+    assert not model.train().encoder.stem_norm.training
+    assert model.encoder.head_norm.training
+
+
+def test_swin_of_ours_learns_by_layers():
+    kind = ENCODERS["swin_tiny"]
+    with torch.device("meta"):
+        encoder = kind.make(kind.defaults, 3)
+    assert set(depths(encoder).values()) == set(range(13))
