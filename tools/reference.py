@@ -35,7 +35,12 @@ BOUNDS = {
 TABLES = {
     "Architectures": ("members.NAME.model.architecture", "models/build.py", "ARCHITECTURES"),
     "Losses": ("members.NAME.loss", "training/losses/table.py", "LOSSES"),
-    "Auxiliary heads": ("members.NAME.model.aux", "models/heads.py", "HEADS"),
+    "Encoders of ours": (
+        "members.NAME.model.encoder, beside those of segmentation-models-pytorch and, with tu-, of timm",
+        "models/zoo/encoders.py",
+        "ENCODERS",
+    ),
+    "Auxiliary heads": ("members.NAME.model.aux", "training/losses/heads.py", "HEAD_LOSSES"),
     "Augmentations": ("members.NAME.augment", "data/augment/table.py", "TABLE"),
     "Augmentation presets": ("members.NAME.augment", "core/recipe/presets.py", "PRESETS"),
     "Optimizers": ("members.NAME.optimizer.name", "training/optim.py", "OPTIMIZERS"),
@@ -186,7 +191,30 @@ def names_page() -> str:
         parts.append(f"\n## {title}\n\nFor {key if ' ' in key else f'`{key}`'}, from `{file}`.\n\n{listed}\n")
         if title == "Augmentations":
             parts.append(augmentations())
+        if title == "Encoders of ours":
+            parts.append(networks())
     return "".join(parts)
+
+
+def networks() -> str:
+    """Return a table of the settings that networks of ours take."""
+    from maskwright.models.build import ARCHITECTURES
+    from maskwright.models.zoo.encoders import ENCODERS
+    from maskwright.models.zoo.own import Own
+
+    rows = ["\nSettings in `model.options`, and of the encoder in `model.options.encoder`:\n"]
+    rows.append("\n| of | setting | default | meaning |\n|---|---|---|---|\n")
+    given: dict[str, type[BaseModel]] = {
+        f"`{name}`": kind.options for name, kind in ARCHITECTURES.items() if isinstance(kind, Own)
+    }
+    for kind in ENCODERS.values():
+        given.setdefault(f"encoders `{kind.family}`", type(kind.defaults))
+    for name, block in given.items():
+        said = field_docs(block)
+        for key, field in block.model_fields.items():
+            cells = (name, f"`{key}`", default(field), said.get(key, ""))
+            rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n")
+    return "".join(rows)
 
 
 def augmentations() -> str:
