@@ -39,7 +39,9 @@ def import_weights(
     file: Annotated[Path, typer.Argument(metavar="FILE", help=".pth, .pt or .safetensors.")],
     recipe: Annotated[str, typer.Option("--recipe", help="YAML file, run folder, or packaged recipe.")],
     out: Annotated[Path, typer.Option("--out", help="File to write, ending in .safetensors.")],
-    origin: Annotated[str, typer.Option("--from", help="mmseg, internimage, smp, timm, hf, open-cities or wildfire.")],
+    origin: Annotated[
+        str, typer.Option("--from", help="mmseg, internimage, smp, timm, hf, open-cities, hand-bone or wildfire.")
+    ],
     overrides: Overrides = None,
     member: MemberOption = None,
     **terms: Any,
