@@ -144,6 +144,22 @@ def test_the_source_window_has_the_scale_asked_for(seed, height, width):
     assert build([{"hflip": {}}]).source_shape((height, width), seed) == (height, width)
 
 
+def test_an_item_is_brought_to_a_size_of_pixel_on_the_ground():
+    exact = build([{"gsd_scale": {"to": 0.07}}])
+    assert exact.source_shape((100, 80), 1, gsd=0.035) == (200, 160)
+    assert exact.source_shape((100, 80), 1, gsd=0.14) == (50, 40)
+    assert exact.source_shape((100, 80), 1) == (100, 80), "nobody knows the item's"
+    drawn = build([{"gsd_scale": {"to": [0.1, 0.4]}}, {"scale_crop": {"scale": [2, 2]}}])
+    sides = np.array([drawn.source_shape((1000, 1000), seed, gsd=0.2)[0] for seed in range(400)])
+    assert 249 <= sides.min() < 300, "a pixel of 0.1 m, twice as large"
+    assert 900 < sides.max() <= 1000
+    some = build([{"gsd_scale": {"to": 0.1, "p": 0.25}}])
+    assert 0.15 < np.mean([some.source_shape((10, 10), seed, gsd=0.2) == (5, 5) for seed in range(400)]) < 0.35
+    assert refusal({"gsd_scale": {"to": [2, 1]}}) == (
+        "[0].gsd_scale.to: a range is [low, high], got [2.0, 1.0]; see docs/reference"
+    )
+
+
 def test_scales_are_even_over_octaves():
     augmenter = build([{"scale_crop": {"scale": [0.5, 2.0]}}])
     sides = np.array([augmenter.source_shape((1000, 1000), seed)[0] for seed in range(800)])

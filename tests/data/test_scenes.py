@@ -225,6 +225,9 @@ def test_a_table_names_scenes_and_labels_by_address(tmp_path: Path) -> None:
     assert source.keys == ("acc/a/a", "acc/b/b")
     assert source.attributes("acc/b/b")["city"] == "accra"
     assert read_item(source, "acc/b/b", BINARY, LIMIT).label.sum() == 81
+    source, findings = joined(tmp_path, uri_prefix=start, within="acc/b", **more)
+    assert (findings, source.keys) == ([], ("acc/b/b",))
+    assert source.notes[0] == f"{tmp_path}/meta.csv: 1 rows of scenes outside of acc/b are left aside"
     _, findings = joined(tmp_path, **more)
     assert findings[0] == (
         f"{tmp_path}/meta.csv:2: 'https://example.org/set/acc/a/a.tif' is an address, and nothing is fetched; copy the "
