@@ -16,7 +16,8 @@ STILL = [name for name in TABLE if MODULE[name] in ("light", "colour", "blur", "
 RANGED = ("gamma", "photometric_distortion", "rgb_shift", "iso_noise", "to_gray", "compression", "clahe", "equalize")
 RANGED += ("channel_shuffle",)
 """For these the range counts: 0..255 for 8 bit, what is there for float."""
-NO_CHOICE = ("hflip", "vflip", "transpose", "equalize", "to_gray")
+NO_CHOICE = ("hflip", "vflip", "transpose", "equalize", "to_gray", "gsd_scale")
+"""What has one answer for a sample; gsd_scale has none for one whose size on the ground nobody knows."""
 KINDS = [(bands, dtype, planes) for bands in (1, 3, 4, 14) for dtype in (np.uint8, np.float32) for planes in (None, 3)]
 
 
