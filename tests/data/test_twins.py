@@ -70,6 +70,7 @@ def open_cities(tmp_path_factory):
     return folder
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_open_cities_has_the_files_of_the_competition(open_cities):
     with (open_cities / "train_metadata.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
