@@ -266,3 +266,6 @@ def test_younger_keys_do_not_make_finished_folds_stale():
     assert "workers" not in plain["train"]
     asked = Member(train=Train(swa=Swa())).trained_by()
     assert asked["train"]["swa"] == {"start": 0.75, "lr": None}
+    headed = Member(model={"aux": {"fcn": 0.4}}).trained_by()["model"]["aux"]
+    assert headed.keys() == {"fcn", "classify", "deep"}  # as it was before there were others
+    assert Member(model={"aux": {"scale": 0.4}}).trained_by()["model"]["aux"]["scale"] == {"weight": 0.4}

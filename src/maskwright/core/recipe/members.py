@@ -374,6 +374,10 @@ class Member(Block):
             for key in keys:
                 if plain[block][key] == usual[key]:
                     plain[block].pop(key)
+        aux = plain["model"].get("aux", {})
+        for name in YOUNG_HEADS:
+            if name in aux and aux[name] is None:
+                aux.pop(name)
         if plain["loss_weights"] == "given":
             plain.pop("loss_weights")
         return plain
@@ -386,3 +390,5 @@ YOUNG: dict[str, tuple[str, ...]] = {
     "train": ("early_stop", "keep_best", "swa", "snapshots"),
 }
 """Keys that came after runs were made that should stay valid; at their default they change nothing."""
+YOUNG_HEADS = ("twin", "presence", "scale", "regions")
+"""Heads of model.aux that came after such runs."""
