@@ -13,6 +13,7 @@ from maskwright.data.sources.open import open_source
 from maskwright.training.fit import FoldJob
 
 TASK = Task(kind="binary", classes=("disc",))
+TWO = Task(kind="multiclass", classes=("ground", "disc"))
 TINY = Model(architecture="unet", encoder="tu-mobilenetv3_small_050", options={"decoder_channels": [16, 8, 8, 4, 4]})
 PLAIN = Preprocess((0, 1, 2), 255.0, (0.4, 0.4, 0.4), (0.2, 0.2, 0.2))
 
@@ -75,8 +76,9 @@ def draw(folder):
 
 
 def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), weights=None, **train):
-    """Make a job: eight pictures to train on, four to validate on."""
-    source = open_source(FolderSource(images="images", masks="masks"), folder, TASK)
+    """Make a job: eight pictures to train on, four to validate on; `train` may name a task besides."""
+    task = train.pop("task", TASK)
+    source = open_source(FolderSource(images="images", masks="masks"), folder, task)
     settings = {"epochs": 2, "batch_size": 4, "steps_per_epoch": 3, "crop": 32, "ema": 0.8, "precision": "fp32"}
     given = {
         name: train.pop(name) for name in ("loss", "loss_weights", "optimizer", "schedule", "sampling") if name in train
@@ -84,7 +86,7 @@ def job_on(folder, model=TINY, augment=("hflip", {"rotate": {}}), weights=None, 
     member = Member(model=model, augment=augment, train=Train(**{**settings, **train}), **given)
     return FoldJob(
         member=member,
-        task=TASK,
+        task=task,
         source=source,
         train_keys=source.keys[:8],
         valid_keys=source.keys[8:],

@@ -163,7 +163,8 @@ def together(pictures, out):
 
 
 KEEPING = {
-    "loss": {"bce": 1.0, "dice": 1.0},
+    "task": discs.TWO,
+    "loss": {"cdb": 1.0, "dice": 1.0},
     "loss_weights": "learned",
     "schedule": Schedule(name="plateau", patience=0, gamma=0.5, by="dice", threshold=1.0),
     "optimizer": Optimizer(name="lookahead", lookahead=(2, 0.5)),
@@ -178,23 +179,29 @@ KEEPING = {
 """Everything at once that has a state of its own, but an early stop."""
 
 
-def keeping(pictures, out):
-    """Train two processes with all that has a state, once undisturbed and once stopped in between; one is killed."""
-    told = {"twin": [code_of(pid) for pid in ranks(discs.job_on(pictures, **KEEPING), out / "twin")]}
-    folder = out / "stopped"
-    pair = ranks(discs.job_on(pictures, **KEEPING), folder)
+def stopped_and_killed(pictures, folder, settings):
+    """Train two processes that are asked to stop, go on and are killed, and go on to the end; return exit codes."""
+    told = {}
+    pair = ranks(discs.job_on(pictures, **settings), folder)
     while not list(folder.glob("state/step-*")):
         time.sleep(0.005)
     os.kill(pair[1], signal.SIGTERM)
     told["stopped"] = [code_of(pid) for pid in pair]
-    pair = ranks(discs.job_on(pictures, **KEEPING), folder)
+    pair = ranks(discs.job_on(pictures, **settings), folder)
     before = {path.name for path in folder.glob("state/step-*")}
     while {path.name for path in folder.glob("state/step-*")} == before:
         time.sleep(0.005)
     for pid in pair:
         os.kill(pid, signal.SIGKILL)
     told["killed"] = [code_of(pid) for pid in pair]
-    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **KEEPING), folder)]
+    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **settings), folder)]
+    return told
+
+
+def keeping(pictures, out):
+    """Train two processes with all that has a state, once undisturbed and once stopped in between; one is killed."""
+    told = {"twin": [code_of(pid) for pid in ranks(discs.job_on(pictures, **KEEPING), out / "twin")]}
+    told |= stopped_and_killed(pictures, out / "stopped", KEEPING)
     stopper = {"early_stop": EarlyStop(patience=1, threshold=10.0), "epochs": 5, "steps_per_epoch": 1}
     told["early"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, **stopper), out / "early")]
     return told
@@ -220,21 +227,7 @@ def divided(pictures, out):
         told[name] = [code_of(pid) for pid in ranks(job, out / name)]
     told["alone"] = code_of(child(discs.job_on(pictures, sharding="fsdp", epochs=1), out / "alone"))
     told["twin"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, **DIVIDED), out / "twin")]
-    folder = out / "stopped"
-    pair = ranks(discs.job_on(pictures, **DIVIDED), folder)
-    while not list(folder.glob("state/step-*")):
-        time.sleep(0.005)
-    os.kill(pair[1], signal.SIGTERM)
-    told["stopped"] = [code_of(pid) for pid in pair]
-    pair = ranks(discs.job_on(pictures, **DIVIDED), folder)
-    before = {path.name for path in folder.glob("state/step-*")}
-    while {path.name for path in folder.glob("state/step-*")} == before:
-        time.sleep(0.005)
-    for pid in pair:
-        os.kill(pid, signal.SIGKILL)
-    told["killed"] = [code_of(pid) for pid in pair]
-    told["resumed"] = [code_of(pid) for pid in ranks(discs.job_on(pictures, workers=1, **DIVIDED), folder)]
-    return told
+    return told | stopped_and_killed(pictures, out / "stopped", DIVIDED)
 
 
 def warm(pictures):

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from maskwright.core.errors import InputError, Interrupted
-from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.sources import FolderSource
 from maskwright.data.sources.open import open_source
@@ -20,12 +19,11 @@ HEADED = Model(
     options={"decoder_channels": [16, 8, 8, 4, 4]},
     aux={"fcn": {"channels": 8}, "classify": {}, "deep": {"maps": 1}},
 )
-TWO = Task(kind="multiclass", classes=("ground", "disc"))
 
 
 def two_classes(pictures, make_job, **given):
-    source = open_source(FolderSource(images="images", masks="masks"), pictures, TWO)
-    return replace(make_job(**given), task=TWO, source=source)
+    source = open_source(FolderSource(images="images", masks="masks"), pictures, discs.TWO)
+    return replace(make_job(**given), task=discs.TWO, source=source)
 
 
 def test_difficulties_learned_weights_and_heads_go_on_where_they_were(tmp_path, pictures, make_job):
