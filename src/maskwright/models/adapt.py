@@ -70,7 +70,7 @@ class SegModel(nn.Module):
             name: each if each.ndim == 2 else each[..., :height, :width]
             for name, each in ({name: found.heads[name] for name in self._asked} | further).items()
         }
-        return Outputs(found.logits[..., :height, :width], heads, found.queries)
+        return found._replace(logits=found.logits[..., :height, :width], heads=heads)
 
     def answer(self, image: Tensor, activate: Callable[[Tensor], Tensor]) -> Tensor:
         """Return probabilities (B, K, H, W); for prediction, in evaluation mode.
@@ -297,8 +297,8 @@ def freeze_unused(model: SegModel, bands: int) -> list[str]:
     device = next(model.parameters()).device
     model.eval()
     image = torch.linspace(-1, 1, bands * model.minimum**2, device=device)
-    logits, heads, queries = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
-    said = [logits, *heads.values(), *(part for each in queries for part in each)]
+    told = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
+    said = [told.logits, *told.heads.values(), *(part for each in told.queries for part in each)]
     torch.autograd.backward([each.float().square().sum() for each in said])
     idle = []
     for name, parameter in model.named_parameters():

@@ -16,7 +16,7 @@ from maskwright.models import hub, taps
 from maskwright.models.adapt import SegModel
 from maskwright.models.initial import load_into, take_encoder
 from maskwright.models.smp import Smp
-from maskwright.models.zoo import deeplab, efficient_fpn, ocr, segformer, unet3plus, upernet
+from maskwright.models.zoo import deeplab, efficient_fpn, mask2former, ocr, segformer, unet3plus, upernet
 from maskwright.models.zoo.own import Either, Own
 from maskwright.models.zoo.pan import PanOptions, make_pan
 from maskwright.models.zoo.unet_stride1 import UnetStride1
@@ -155,6 +155,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "fpn": Smp("FPN", stages=taps.pyramid),
     "linknet": Smp("Linknet", needs_half=True, stages=taps.blocks),
     "manet": Smp("MAnet", stages=taps.blocks),
+    "mask2former": Own(
+        mask2former.Mask2FormerOptions, mask2former.make_mask2former, stride=32, minimum=64, border="zeros"
+    ),
     "ocrnet": Own(ocr.OcrOptions, ocr.make_ocr),
     "pan": Either(
         Smp("PAN", strides=(16, 32), bottleneck=8, stages=taps.gates),

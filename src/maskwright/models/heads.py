@@ -35,6 +35,8 @@ class Outputs(NamedTuple):
     """Name of a head -> logits, (B, K, H, W), or (B, K) of one that speaks of the whole window."""
     queries: tuple[Queries, ...] = ()
     """Of a mask transformer: what its queries say before its first layer and after each, the last one last."""
+    extent: tuple[int, int] | None = None
+    """Height and width that the image was padded to, which masks of queries cover."""
 
 
 def main_logits(output: Tensor | Outputs) -> Tensor:

@@ -55,6 +55,11 @@ class Model(Block):
         return Weights(tag=self.weights)
 
     @property
+    def queries(self) -> str | None:
+        """How the queries of a mask transformer answer: classes, planes or maps; None: it is none."""
+        return str(self.options.get("answer", "classes")) if self.architecture == "mask2former" else None
+
+    @property
     def tag(self) -> str | None:
         """The pretrained tag to fetch, if the first weights are one."""
         return None if self.first is None else self.first.tag

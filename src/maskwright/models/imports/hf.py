@@ -63,7 +63,45 @@ UPERNET: Rules = (
 )
 """UperNetForSemanticSegmentation."""
 
-MASK2FORMER: Rules = ()
+PIXEL = ANY + r"pixel_level_module\.decoder"
+PIXEL_LAYER = PIXEL + rf"\.encoder\.layers\.{N}"
+QUERIES = ANY + r"transformer_module"
+QUERY_LAYER = QUERIES + rf"\.decoder\.layers\.{N}"
+
+MASK2FORMER: Rules = (
+    Rule(PIXEL + rf"\.input_projections\.{N}\.(.*)", r"decoder.pixel.inputs.\1.\2"),
+    Rule(PIXEL + r"\.level_embed", r"decoder.pixel.levels"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.sampling_offsets\.(.*)", r"decoder.pixel.layers.\1.attn.offsets.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.attention_weights\.(.*)", r"decoder.pixel.layers.\1.attn.weights.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.value_proj\.(.*)", r"decoder.pixel.layers.\1.attn.value.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.output_proj\.(.*)", r"decoder.pixel.layers.\1.attn.out.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn_layer_norm\.(.*)", r"decoder.pixel.layers.\1.norm1.\2"),
+    Rule(PIXEL_LAYER + r"\.final_layer_norm\.(.*)", r"decoder.pixel.layers.\1.norm2.\2"),
+    Rule(PIXEL_LAYER + r"\.(fc[12])\.(.*)", r"decoder.pixel.layers.\1.\2.\3"),
+    Rule(PIXEL + r"\.adapter_1\.(.*)", r"decoder.pixel.laterals.0.\1"),
+    Rule(PIXEL + r"\.layer_1\.(.*)", r"decoder.pixel.smooths.0.\1"),
+    Rule(PIXEL + r"\.mask_projection\.(.*)", r"decoder.pixel.mask.\1"),
+    Rule(QUERY_LAYER + r"\.cross_attn\.in_proj_(.*)", r"decoder.layers.\1.cross.qkv.\2"),
+    Rule(QUERY_LAYER + r"\.cross_attn\.out_proj\.(.*)", r"decoder.layers.\1.cross.out.\2"),
+    Rule(QUERY_LAYER + r"\.cross_attn_layer_norm\.(.*)", r"decoder.layers.\1.norm1.\2"),
+    Rule(QUERY_LAYER + r"\.self_attn\.q_proj\.(.*)", r"decoder.layers.\1.among.qkv.\2", piece=(0, 3)),
+    Rule(QUERY_LAYER + r"\.self_attn\.k_proj\.(.*)", r"decoder.layers.\1.among.qkv.\2", piece=(1, 3)),
+    Rule(QUERY_LAYER + r"\.self_attn\.v_proj\.(.*)", r"decoder.layers.\1.among.qkv.\2", piece=(2, 3)),
+    Rule(QUERY_LAYER + r"\.self_attn\.out_proj\.(.*)", r"decoder.layers.\1.among.out.\2"),
+    Rule(QUERY_LAYER + r"\.self_attn_layer_norm\.(.*)", r"decoder.layers.\1.norm2.\2"),
+    Rule(QUERY_LAYER + r"\.final_layer_norm\.(.*)", r"decoder.layers.\1.norm3.\2"),
+    Rule(QUERY_LAYER + r"\.(fc[12])\.(.*)", r"decoder.layers.\1.\2.\3"),
+    Rule(QUERIES + r"\.decoder\.layernorm\.(.*)", r"decoder.norm.\1"),
+    *(
+        Rule(QUERIES + rf"\.decoder\.mask_predictor\.mask_embedder\.{n}\.0\.(.*)", rf"decoder.mask_embed.{2 * n}.\1")
+        for n in range(3)
+    ),
+    Rule(QUERIES + r"\.queries_embedder\.weight", r"decoder.places.weight"),
+    Rule(QUERIES + r"\.queries_features\.weight", r"decoder.features.weight"),
+    Rule(QUERIES + r"\.level_embed\.weight", r"decoder.level_embed.weight"),
+    Rule(ANY + r"class_predictor\.(.*)", r"segmentation_head.\1"),
+    Rule(ANY + r"criterion\.empty_weight", (), why="weights of classes in the training loss"),
+)
 """Mask2FormerForUniversalSegmentation."""
 
 

@@ -79,7 +79,41 @@ SEGFORMER: Rules = (
 )
 """mmseg.models.decode_heads.SegformerHead."""
 
-MASK2FORMER: Rules = ()
+PIXEL = r"decode_head\.pixel_decoder"
+PIXEL_LAYER = PIXEL + rf"\.encoder\.layers\.{N}"
+QUERY_LAYER = rf"decode_head\.transformer_decoder\.layers\.{N}"
+
+MASK2FORMER: Rules = (
+    Rule(PIXEL + rf"\.input_convs\.{N}\.conv\.(.*)", r"decoder.pixel.inputs.\1.0.\2"),
+    Rule(PIXEL + rf"\.input_convs\.{N}\.gn\.(.*)", r"decoder.pixel.inputs.\1.1.\2"),
+    Rule(PIXEL + r"\.level_encoding\.weight", r"decoder.pixel.levels"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.sampling_offsets\.(.*)", r"decoder.pixel.layers.\1.attn.offsets.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.attention_weights\.(.*)", r"decoder.pixel.layers.\1.attn.weights.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.value_proj\.(.*)", r"decoder.pixel.layers.\1.attn.value.\2"),
+    Rule(PIXEL_LAYER + r"\.self_attn\.output_proj\.(.*)", r"decoder.pixel.layers.\1.attn.out.\2"),
+    Rule(PIXEL_LAYER + r"\.ffn\.layers\.0\.0\.(.*)", r"decoder.pixel.layers.\1.fc1.\2"),
+    Rule(PIXEL_LAYER + r"\.ffn\.layers\.1\.(.*)", r"decoder.pixel.layers.\1.fc2.\2"),
+    *(Rule(PIXEL_LAYER + rf"\.norms\.{n}\.(.*)", rf"decoder.pixel.layers.\1.norm{n + 1}.\2") for n in range(2)),
+    Rule(PIXEL + rf"\.lateral_convs\.{N}\.conv\.(.*)", r"decoder.pixel.laterals.\1.0.\2"),
+    Rule(PIXEL + rf"\.lateral_convs\.{N}\.gn\.(.*)", r"decoder.pixel.laterals.\1.1.\2"),
+    Rule(PIXEL + rf"\.output_convs\.{N}\.conv\.(.*)", r"decoder.pixel.smooths.\1.0.\2"),
+    Rule(PIXEL + rf"\.output_convs\.{N}\.gn\.(.*)", r"decoder.pixel.smooths.\1.1.\2"),
+    Rule(PIXEL + r"\.mask_feature\.(.*)", r"decoder.pixel.mask.\1"),
+    Rule(QUERY_LAYER + r"\.cross_attn\.attn\.in_proj_(.*)", r"decoder.layers.\1.cross.qkv.\2"),
+    Rule(QUERY_LAYER + r"\.cross_attn\.attn\.out_proj\.(.*)", r"decoder.layers.\1.cross.out.\2"),
+    Rule(QUERY_LAYER + r"\.self_attn\.attn\.in_proj_(.*)", r"decoder.layers.\1.among.qkv.\2"),
+    Rule(QUERY_LAYER + r"\.self_attn\.attn\.out_proj\.(.*)", r"decoder.layers.\1.among.out.\2"),
+    Rule(QUERY_LAYER + r"\.ffn\.layers\.0\.0\.(.*)", r"decoder.layers.\1.fc1.\2"),
+    Rule(QUERY_LAYER + r"\.ffn\.layers\.1\.(.*)", r"decoder.layers.\1.fc2.\2"),
+    *(Rule(QUERY_LAYER + rf"\.norms\.{n}\.(.*)", rf"decoder.layers.\1.norm{n + 1}.\2") for n in range(3)),
+    Rule(r"decode_head\.transformer_decoder\.post_norm\.(.*)", r"decoder.norm.\1"),
+    Rule(r"decode_head\.query_embed\.weight", r"decoder.places.weight"),
+    Rule(r"decode_head\.query_feat\.weight", r"decoder.features.weight"),
+    Rule(r"decode_head\.level_embed\.weight", r"decoder.level_embed.weight"),
+    Rule(rf"decode_head\.mask_embed\.{N}\.(.*)", r"decoder.mask_embed.\1.\2"),
+    Rule(r"decode_head\.cls_embed\.(.*)", r"segmentation_head.\1"),
+    Rule(r"decode_head\.loss_cls\.class_weight", (), why="weights of classes in the training loss"),
+)
 """mmseg.models.decode_heads.Mask2FormerHead with mmdet's pixel decoder."""
 
 

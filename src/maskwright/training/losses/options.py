@@ -14,6 +14,7 @@ from maskwright.core.recipe.base import Block
 from maskwright.training.losses.boundary import Boundary
 from maskwright.training.losses.difficulty import Difficulty
 from maskwright.training.losses.lovasz import LovaszHinge, LovaszSoftmax
+from maskwright.training.losses.mask_set import MaskSet, SetWeights
 from maskwright.training.losses.overlap import Overlap
 from maskwright.training.losses.pixelwise import BinaryCrossEntropy, CrossEntropy, Divergence, Focal, HardPixels
 from maskwright.training.losses.terms import Term
@@ -258,6 +259,30 @@ class LovaszHingeOptions(Options):
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
         return LovaszHinge(self.elu, self.per_image)
+
+
+class MaskSetOptions(Options):
+    """The set loss of Mask2Former: queries are matched to true masks (Cheng et al. 2022, arXiv:2112.01527)."""
+
+    classes: float = Field(default=2.0, gt=0, le=1000)
+    """Weight of the cross entropy of classes, in the loss and in the matching."""
+    masks: float = Field(default=5.0, gt=0, le=1000)
+    """Weight of the cross entropy of mask points, in both."""
+    dice: float = Field(default=5.0, gt=0, le=1000)
+    """Weight of Dice on mask points, in both."""
+    nothing: float = Field(default=0.1, gt=0, le=1)
+    """How much queries without a mask count in the cross entropy of classes."""
+    points: int = Field(default=12_544, ge=1, le=1_000_000)
+    """Points of each mask that are compared (112 x 112)."""
+    oversample: float = Field(default=3.0, ge=1, le=100)
+    """How many times as many are drawn, of which the least certain are kept."""
+    importance: float = Field(default=0.75, ge=0, le=1)
+    """Share of points that are kept for being uncertain."""
+
+    def term(self, task: Task, frequency: Frequency | None = None) -> Term:
+        """Make the term."""
+        fields = self.model_dump(exclude={"weight"})
+        return MaskSet(task.kind, SetWeights(**fields))
 
 
 class BoundaryOptions(_Planes):

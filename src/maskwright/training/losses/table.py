@@ -75,6 +75,24 @@ def check_member(member: Member, task: Task, where: str, *, held_out: bool = Tru
                     where=f"{where}.{key}.{name}",
                     fix="use class_weights of cross_entropy, or another kind of folds",
                 )
+    _check_queries(member, task, where)
+
+
+def _check_queries(member: Member, task: Task, where: str) -> None:
+    """Refuse queries that answer otherwise than the task asks, and their loss where there are none."""
+    answer = member.model.queries
+    if answer in ("classes", "planes") and (answer == "planes") != (task.kind == "multilabel"):
+        raise InputError(
+            f"answer '{answer}' does not fit a {task.kind} task",
+            where=f"{where}.model.options.answer",
+            fix="use planes for multilabel, classes for other tasks, or maps",
+        )
+    if "mask_set" in member.loss and answer not in ("classes", "planes"):
+        raise InputError(
+            "loss 'mask_set' is for queries that are matched, and this network has none",
+            where=f"{where}.loss.mask_set",
+            fix="use architecture: mask2former with answer: classes or planes, or another loss",
+        )
 
 
 def build_loss(
@@ -122,7 +140,8 @@ def member_loss(
         InputError: as check.
     """
     check_member(member, task, "member")
-    main = _addends(member.loss, task, "loss", frequency)
+    names = member.loss or ({"mask_set": 1.0} if member.model.queries in ("classes", "planes") else {})
+    main = _addends(names, task, "loss", frequency)
 
     def terms(names: Mapping[str, float | Mapping[str, Any]], where: str, *, foreground: bool = False) -> list[Addend]:
         if foreground:
@@ -170,6 +189,7 @@ LOSSES: Mapping[str, Kind] = {
     "kl": Kind(options.DivergenceOptions, EVERY),
     "lovasz": Kind(options.LovaszOptions, EVERY),
     "lovasz_hinge": Kind(options.LovaszHingeOptions, PLANES),
+    "mask_set": Kind(options.MaskSetOptions, EVERY),
     "ohem": Kind(options.HardPixelsOptions, EVERY),
     "tversky": Kind(options.TverskyOptions, EVERY),
 }

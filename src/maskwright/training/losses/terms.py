@@ -8,6 +8,8 @@ from typing import Protocol
 from torch import Tensor
 from torch.nn import functional
 
+from maskwright.models.heads import Queries
+
 SMALL = 1e-12
 """Smaller than any count or weight, so that a sum over nothing becomes 0 and not nan."""
 
@@ -25,6 +27,10 @@ class Pixels:
     soft: Tensor | None = None
     """float32 (B, K, H, W) of probabilities where the truth is given so, 0 where not valid; `label` is then the
     likeliest class, or planes at 0.5 and above."""
+    queries: tuple[Queries, ...] = ()
+    """What the queries of a mask transformer say, layer by layer; empty where the network has none, or predicts."""
+    extent: tuple[int, int] | None = None
+    """Height and width that images were padded to below and right, which masks of queries cover."""
 
     @property
     def reduction(self) -> str:

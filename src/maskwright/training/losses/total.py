@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -98,12 +98,13 @@ class Loss(Part):
             numbers: of `numbers`, where the batch is one of several that make a step.
             sizes: float32 (B,), logarithm of the size of each sample's pixels, nan where it is not known; None: of all.
         """
-        logits, heads = (output, {}) if isinstance(output, Tensor) else (output.logits, output.heads)
+        told = Outputs(output, {}) if isinstance(output, Tensor) else output
+        logits = told.logits
         pixels = self._pixels(logits, label, valid)
-        seen = {"": pixels}
+        seen = {"": replace(pixels, queries=told.queries, extent=told.extent)}
         for addend in self.addends:  # all addends of a head ask it the same
             if addend.head not in seen:
-                seen[addend.head] = VIEWS[addend.view].see(_wide(heads[addend.head]), pixels, sizes)
+                seen[addend.head] = VIEWS[addend.view].see(_wide(told.heads[addend.head]), pixels, sizes)
         sums = [addend.term.sums(seen[addend.head]) for addend in self.addends]
         if self.pool is not None:
             sums = _pooled(sums, self.pool, logits.device)
