@@ -165,6 +165,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     ),
     "pspnet": Smp("PSPNet"),
     "segformer": Smp("Segformer"),
+    "segformer_hf": Own(segformer.SegformerOptions, segformer.make_plain, stages=segformer.stages),
     "segformer_mmseg": Own(segformer.SegformerOptions, segformer.make_segformer, stages=segformer.stages),
     "unet": Smp("Unet", stages=taps.blocks),
     "unet3plus": Own(unet3plus.Unet3PlusOptions, unet3plus.make_unet3plus, stride=32, stages=unet3plus.stages),

@@ -17,18 +17,20 @@ SWIN: Rules = (
     Rule(ANY + r"embeddings\.norm\.(.*)", r"encoder.patch_embed.norm.\1"),
     Rule(BLOCK + r"\.attention\.self\.relative_position_index", OURS + r".attn.relative_position_index", constant=True),
     Rule(BLOCK + r"\.attention\.self\.(relative_position_bias_table)", OURS + r".attn.\3"),
-    Rule(BLOCK + r"\.attention\.self\.query\.(.*)", OURS + r".attn.qkv.\3", piece=(0, 3)),
-    Rule(BLOCK + r"\.attention\.self\.key\.(.*)", OURS + r".attn.qkv.\3", piece=(1, 3)),
-    Rule(BLOCK + r"\.attention\.self\.value\.(.*)", OURS + r".attn.qkv.\3", piece=(2, 3)),
-    Rule(BLOCK + r"\.attention\.output\.dense\.(.*)", OURS + r".attn.proj.\3"),
+    Rule(BLOCK + r"\.attention\.relative_position_bias\.(relative_position_bias_table)", OURS + r".attn.\3"),
+    Rule(BLOCK + r"\.attention\.(?:self\.query|q_proj)\.(.*)", OURS + r".attn.qkv.\3", piece=(0, 3)),
+    Rule(BLOCK + r"\.attention\.(?:self\.key|k_proj)\.(.*)", OURS + r".attn.qkv.\3", piece=(1, 3)),
+    Rule(BLOCK + r"\.attention\.(?:self\.value|v_proj)\.(.*)", OURS + r".attn.qkv.\3", piece=(2, 3)),
+    Rule(BLOCK + r"\.attention\.(?:output\.dense|o_proj)\.(.*)", OURS + r".attn.proj.\3"),
     Rule(BLOCK + r"\.layernorm_before\.(.*)", OURS + r".norm1.\3"),
     Rule(BLOCK + r"\.layernorm_after\.(.*)", OURS + r".norm2.\3"),
-    Rule(BLOCK + r"\.intermediate\.dense\.(.*)", OURS + r".mlp.fc1.\3"),
-    Rule(BLOCK + r"\.output\.dense\.(.*)", OURS + r".mlp.fc2.\3"),
+    Rule(BLOCK + r"\.(?:intermediate\.dense|mlp\.fc1)\.(.*)", OURS + r".mlp.fc1.\3"),
+    Rule(BLOCK + r"\.(?:output\.dense|mlp\.fc2)\.(.*)", OURS + r".mlp.fc2.\3"),
+    Rule(ANY + r"swin\.layernorm\.(.*)", (), why="of the classifier"),
     Rule(ANY + rf"encoder\.layers\.{N}\.downsample\.(.*)", r"encoder.layers.\1.downsample.\2"),
     *(Rule(ANY + rf"hidden_states_norms\.stage{stage + 1}\.(.*)", rf"encoder.norms.{stage}.\1") for stage in range(4)),
 )
-"""SwinBackbone."""
+"""SwinBackbone, under the names of transformers 4 and 5."""
 
 LAYER = ANY + rf"encoder\.stages\.{N}\.layers\.{N}"
 OUR_LAYER = r"encoder.stages.\1.blocks.\2"
@@ -44,6 +46,44 @@ CONVNEXT: Rules = (
     *(Rule(ANY + rf"hidden_states_norms\.stage{stage + 1}\.(.*)", rf"encoder.norms.{stage}.\1") for stage in range(4)),
 )
 """ConvNextBackbone."""
+
+MIT_BLOCK = ANY + rf"(?:encoder\.block|stages)\.{N}\.(?:blocks\.)?{N}"
+OUR_BLOCK = r"encoder.stages.\1.blocks.\2"
+
+MIT: Rules = (
+    Rule(ANY + rf"encoder\.patch_embeddings\.{N}\.proj\.(.*)", r"encoder.stages.\1.patch.proj.\2"),
+    Rule(ANY + rf"encoder\.patch_embeddings\.{N}\.layer_norm\.(.*)", r"encoder.stages.\1.patch.norm.\2"),
+    Rule(ANY + rf"stages\.{N}\.patch_embeddings\.proj\.(.*)", r"encoder.stages.\1.patch.proj.\2"),
+    Rule(ANY + rf"stages\.{N}\.patch_embeddings\.layer_norm\.(.*)", r"encoder.stages.\1.patch.norm.\2"),
+    Rule(MIT_BLOCK + r"\.(?:layer_norm_1|layernorm_before)\.(.*)", OUR_BLOCK + r".norm1.\3"),
+    Rule(MIT_BLOCK + r"\.(?:layer_norm_2|layernorm_after)\.(.*)", OUR_BLOCK + r".norm2.\3"),
+    Rule(MIT_BLOCK + r"\.attention\.(?:self\.query|q_proj)\.(.*)", OUR_BLOCK + r".attn.q.\3"),
+    Rule(MIT_BLOCK + r"\.attention\.(?:self\.key|k_proj)\.(.*)", OUR_BLOCK + r".attn.kv.\3", piece=(0, 2)),
+    Rule(MIT_BLOCK + r"\.attention\.(?:self\.value|v_proj)\.(.*)", OUR_BLOCK + r".attn.kv.\3", piece=(1, 2)),
+    Rule(
+        MIT_BLOCK + r"\.attention\.(?:self\.sr|sequence_reduction\.sequence_reduction)\.(.*)",
+        OUR_BLOCK + r".attn.sr.\3",
+    ),
+    Rule(MIT_BLOCK + r"\.attention\.(?:self|sequence_reduction)\.layer_norm\.(.*)", OUR_BLOCK + r".attn.norm.\3"),
+    Rule(MIT_BLOCK + r"\.attention\.(?:output\.dense|o_proj)\.(.*)", OUR_BLOCK + r".attn.proj.\3"),
+    Rule(MIT_BLOCK + r"\.mlp\.(?:dense|fc)([12])\.weight", OUR_BLOCK + r".mlp.fc\3.weight", change="linear_to_conv"),
+    Rule(MIT_BLOCK + r"\.mlp\.(?:dense|fc)([12])\.bias", OUR_BLOCK + r".mlp.fc\3.bias"),
+    Rule(MIT_BLOCK + r"\.mlp\.dwconv\.dwconv\.(.*)", OUR_BLOCK + r".mlp.dwconv.\3"),
+    Rule(ANY + rf"encoder\.layer_norm\.{N}\.(.*)", r"encoder.stages.\1.norm.\2"),
+    Rule(ANY + rf"stages\.{N}\.layer_norm\.(.*)", r"encoder.stages.\1.norm.\2"),
+)
+"""SegformerModel, under the names of transformers 4 and 5; its norms have the epsilon 1e-5."""
+
+LINEAR = ANY + rf"decode_head\.linear_(?:c|projections)\.{N}\.proj"
+
+SEGFORMER: Rules = (
+    Rule(LINEAR + r"\.weight", r"decoder.levels.\1.weight", change="linear_to_conv"),
+    Rule(LINEAR + r"\.bias", r"decoder.levels.\1.bias"),
+    Rule(ANY + r"decode_head\.linear_fuse\.(.*)", r"decoder.fuse.conv.\1"),
+    Rule(ANY + r"decode_head\.batch_norm\.(.*)", r"decoder.fuse.bn.\1"),
+    Rule(ANY + r"decode_head\.classifier\.(.*)", r"segmentation_head.1.\1"),
+)
+"""SegformerForSemanticSegmentation."""
 
 HEAD = r"(?:model\.)?decode_head"
 NORM = r"\.batch_norm\.(.*)"

@@ -42,6 +42,9 @@ class Still(metaclass=Inert):
             raise Refused(cls.name)
         return _blank(cls)
 
+    def __repr__(self) -> str:
+        return type(self).name
+
     def __setstate__(self, state: Any) -> None:
         """Keep a mapping, drop all else."""
         self.state = state if isinstance(state, dict) else {}

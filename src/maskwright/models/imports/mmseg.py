@@ -136,8 +136,8 @@ def fcn_rules(head: FcnHead, norm: str, last: str) -> Rules:
     """
     found: list[Rule] = []
     for place in range(head.convs):
-        source = rf"auxiliary_head\.convs\.{place}"
+        source = rf"(?:model\.)?auxiliary_head\.convs\.{place}"
         found.append(Rule(rf"{source}\.conv\.(.*)", rf"auxiliary.parts.fcn.layers.{3 * place}.\1"))
         found.append(Rule(rf"{source}\.{norm}\.(.*)", rf"auxiliary.parts.fcn.layers.{3 * place + 1}.\1"))
     end = 3 * head.convs + 1
-    return (*found, Rule(rf"auxiliary_head\.{last}\.(.*)", rf"auxiliary.parts.fcn.layers.{end}.\1"))
+    return (*found, Rule(rf"(?:model\.)?auxiliary_head\.{last}\.(.*)", rf"auxiliary.parts.fcn.layers.{end}.\1"))

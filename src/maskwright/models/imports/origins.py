@@ -81,6 +81,8 @@ ORIGINS: Mapping[str, Origin] = {
         {
             "convnext": hf.CONVNEXT,
             "mask2former": hf.MASK2FORMER,
+            "mit": hf.MIT,
+            "segformer_hf": hf.SEGFORMER,
             "swin": hf.SWIN,
             "upernet_mmseg": hf.UPERNET,
             "aux.fcn": hf.fcn,

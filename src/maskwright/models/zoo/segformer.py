@@ -1,4 +1,4 @@
-"""SegFormer's head as mmsegmentation trains it: a norm on each map before they are fused."""
+"""SegFormer's head in its two published ways: with a norm on each map (mmsegmentation), and without (its authors)."""
 
 from __future__ import annotations
 
@@ -41,6 +41,37 @@ class SegformerDecoder(nn.Module):
         levels = [level(each) for level, each in zip(self.levels, maps, strict=True)]
         fused: Tensor = self.fuse(torch.cat([resized(each, levels[0]) for each in levels], 1))
         return fused
+
+
+class PlainDecoder(nn.Module):
+    """A linear layer on each map, all brought to the finest size, the coarsest first, and fused with a norm.
+
+    Args:
+        maps: channels of the encoder's maps, finest first.
+        options: widths.
+    """
+
+    def __init__(self, maps: Sequence[int], options: SegformerOptions) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList([nn.Conv2d(channels, options.channels, 1) for channels in maps])
+        self.fuse = ConvNorm(len(maps) * options.channels, options.channels, 1)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return (B, channels, h, w) at the finest map's size."""
+        levels = [level(each) for level, each in zip(self.levels, maps, strict=True)]
+        fused: Tensor = self.fuse(torch.cat([resized(each, levels[0]) for each in reversed(levels)], 1))
+        return fused
+
+
+def make_plain(encoder: Any, options: SegformerOptions, planes: int) -> nn.Module:
+    """Join encoder and the authors' head, which transformers carries.
+
+    Raises:
+        ValueError: the encoder has one map alone.
+    """
+    need_maps(encoder, 2)
+    decoder = PlainDecoder(encoder.out_channels, options)
+    return Segmenter(encoder, decoder, head(options.channels, planes, options.dropout))
 
 
 def make_segformer(encoder: Any, options: SegformerOptions, planes: int) -> nn.Module:

@@ -172,13 +172,14 @@ def match(cost: Tensor) -> tuple[Tensor, Tensor]:
         cost: (Q, N).
 
     Returns:
-        int64 indices of queries and of masks, min(Q, N) each.
+        int64 indices of queries and of masks, min(Q, N) each, in the order of masks.
     """
     from scipy.optimize import linear_sum_assignment
 
     finite = torch.nan_to_num(cost, nan=1e6, posinf=1e6, neginf=-1e6).cpu().numpy()
     queries, masks = linear_sum_assignment(finite)
-    return torch.as_tensor(queries, device=cost.device), torch.as_tensor(masks, device=cost.device)
+    order = masks.argsort()
+    return torch.as_tensor(queries[order], device=cost.device), torch.as_tensor(masks[order], device=cost.device)
 
 
 @torch.no_grad()
