@@ -1,6 +1,5 @@
 """Foreign checkpoints: read without running anything, mapped to the last tensor, refused in one line."""
 
-import io
 import json
 import pickle
 import zipfile
@@ -135,9 +134,9 @@ def test_wrappers_containers_and_whole_models_are_opened(model, file, tmp_path):
     [
         (lambda: Payload(ran, 1), "test_imports.ran"),
         (lambda: Payload(exec, "RAN.append(1)"), "builtins.exec"),
-        (lambda: Payload(getattr, io, "open"), "builtins.getattr"),
+        (lambda: Payload(getattr, nn.Linear, "forward"), "builtins.getattr"),
         (lambda: Payload(__import__("os").system, "true"), "posix.system"),
-        (lambda: Payload(__import__("subprocess").Popen, ["true"]), "subprocess.Popen"),
+        (lambda: Payload(__import__("subprocess").Popen, ["true"]), "commands.Popen"),
         (lambda: Payload(torch.hub.load, "a", "b"), "torch.hub.load"),
         (lambda: Payload(torch.nn.Linear, 2, 2), "torch.nn.modules.linear.Linear"),
         (lambda: Payload(__import__("timm").create_model, "resnet18"), "timm.models._factory.create_model"),
@@ -167,7 +166,8 @@ def test_damaged_files_are_refused(file, tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data.pkl", bytes(100_000))
     assert "which torch.save never writes" in refusal(convert, path, "mmseg", wanted())
-    torch.jit.save(torch.jit.script(nn.ReLU()), path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/code/__torch__.py", "")
     assert "a TorchScript program, not weights" in refusal(convert, path, "mmseg", wanted())
     torch.save({"state_dict": {"w": torch.zeros(1).expand(1 << 40)}}, path)
     assert f"{path}: 'w' claims (1099511627776,) values and brings fewer" in refusal(convert, path, "mmseg", wanted())
@@ -240,6 +240,24 @@ def test_bands_are_changed_only_when_that_is_asked_for(model, file):
     with torch.no_grad():
         torch.testing.assert_close(result.model(image.repeat(1, 2, 1, 1)), model(image), atol=1e-5, rtol=1e-4)
     assert convert(file, "mmseg", wanted()).bands == 3
+
+
+def test_a_classifier_of_timm_fills_the_encoder_of_any_architecture(tmp_path):
+    import timm
+
+    torch.manual_seed(1)
+    theirs = timm.create_model("resnet10t", num_classes=7)
+    torch.save({"state_dict": {}, "state_dict_ema": theirs.state_dict()}, tmp_path / "t.pth")
+    block = Model(encoder="tu-resnet10t", options={"decoder_channels": [16, 12, 8, 8, 8]})
+    result = convert(tmp_path / "t.pth", "timm", wanted(block))
+    assert set(result.left_out) == {"fc.weight", "fc.bias"}
+    assert {name.split(".")[1] for name in result.state} == {"encoder"}
+    write_tensors(tmp_path / "w.safetensors", result.state, facts_of(result, wanted(block), "t.pth", {}))
+    model = build_model(block.model_copy(update={"weights": "w.safetensors"}), 5, 1, tmp_path)
+    inside = {name.replace("_", "."): each for name, each in model.encoder.state_dict().items()}
+    for name, tensor in theirs.state_dict().items():
+        if not name.startswith(("fc.", "conv1.0.")):
+            assert torch.equal(inside[f"model.{name}".replace("_", ".")], tensor), name
 
 
 def test_rules_split_join_and_leave_out():

@@ -81,7 +81,7 @@ def _check_heads(block: Model, where: str) -> None:
     for device in ("meta", "cpu"):
         try:
             with torch.random.fork_rng(devices=[]), torch.device(device):
-                _whole(bare, 3, 1, where, pretrained=False)
+                assemble(bare, 3, 1, where, pretrained=False)
         except RuntimeError:
             if device == "cpu":
                 raise
@@ -89,8 +89,16 @@ def _check_heads(block: Model, where: str) -> None:
             return
 
 
-def _whole(block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
-    """Build the network, its spectral stem and its auxiliary heads, in this order."""
+def assemble(block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
+    """Build the network, its spectral stem and its auxiliary heads, in this order, from a block that was checked.
+
+    Args:
+        block: the recipe's model block.
+        bands: C.
+        planes: K.
+        where: recipe key for messages.
+        pretrained: whether block.weights is a tag to fetch now.
+    """
     kind, inner = ARCHITECTURES[block.architecture], taken(block, bands)
     model = kind.build(_plain(block), inner, planes, where, pretrained=pretrained)
     if block.spectral is not None:
@@ -129,7 +137,7 @@ def build_model(
     check(block, where)
     inner = taken(block, bands)
     apart = block.tag is not None and block.stem != "repeat" and inner != TAG_BANDS
-    model = _whole(block, bands, planes, where, pretrained=block.tag is not None and not apart)
+    model = assemble(block, bands, planes, where, pretrained=block.tag is not None and not apart)
     if apart:  # the libraries themselves know one way of other bands alone
         donor = ARCHITECTURES[block.architecture].build(_plain(block), TAG_BANDS, planes, where, pretrained=True)
         take_encoder(model, donor, inner, block.stem)

@@ -33,13 +33,13 @@ def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> 
         InputError: the file is damaged, or a tensor is missing or has another shape; the model is
             untouched then.
     """
-    given = {_plain(name): tensor for name, tensor in read_foreign(path)[0].items()}
+    given = {plain_name(name): tensor for name, tensor in read_foreign(path)[0].items()}
     whole = any(name.startswith(("decoder.", "segmentation_head.")) for name in given)
     state = model.network.state_dict()
     if whole and model.spectral is not None:
         state |= {f"spectral.{name}": tensor for name, tensor in model.spectral.state_dict().items()}
-    wanted = {_plain(name): tensor for name, tensor in state.items()}
-    encoder = {_plain(name) for name in model.encoder.state_dict()}
+    wanted = {plain_name(name): tensor for name, tensor in state.items()}
+    encoder = {plain_name(name) for name in model.encoder.state_dict()}
     needed = wanted if whole else {name: tensor for name, tensor in wanted.items() if name in encoder}
     filled: dict[str, Tensor] = {}
     faults: list[str] = []
@@ -61,8 +61,8 @@ def load_into(model: SegModel, path: Path, bands: int, stem: str = "repeat") -> 
         raise _mismatch(path, faults, needed, whole)
     with torch.no_grad():
         for name, tensor in state.items():
-            if _plain(name) in filled:
-                tensor.copy_(filled[_plain(name)])
+            if plain_name(name) in filled:
+                tensor.copy_(filled[plain_name(name)])
         for name, tensor in {} if model.auxiliary is None else model.auxiliary.state_dict().items():
             found = given.get(f"auxiliary.{name}")
             if whole and found is not None and found.shape == tensor.shape:
@@ -109,7 +109,7 @@ def _only_bands_differ(found: Tensor, wanted: Tensor, bands: int) -> bool:
     )
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Drop wrappers' prefixes and write stages_0 as stages.0, as timm's own checkpoints do."""
     name = re.sub(r"^(?:module\.|network\.)+", "", name)
     name = re.sub(r"^(?:encoder\.)?(?:model\.)*", "", name)

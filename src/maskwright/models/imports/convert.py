@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Model
 from maskwright.models.adapt import SegModel, adapt_bands
 from maskwright.models.imports.heads import Surgery, operate
-from maskwright.models.imports.origins import ORIGINS, Origin, origin_of, rules_of
+from maskwright.models.imports.origins import ORIGINS, origin_of, rules_of
 from maskwright.models.imports.reading import Checkpoint, read_checkpoint
 from maskwright.models.imports.rules import Mapped, Row, apply_rules
+from maskwright.models.initial import plain_name
 
 SEED = 20261127
 """Of what the file does not bring, so that the same import gives the same bytes."""
@@ -80,7 +81,7 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
         InputError: the file cannot be read safely; or, unless `partial`, a tensor is missing, unused, or of another
             shape. Nothing was written.
     """
-    from maskwright.models.build import build_model
+    from maskwright.models.build import assemble, check
 
     kind = origin_of(origin, wanted.block, wanted.where)
     block = wanted.block.model_copy(update={"weights": None, "stem": "repeat"})
@@ -88,14 +89,17 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
     mapped = apply_rules(rules_of(kind, block), checkpoint.tensors)
 
     def shapes(bands: int, planes: int) -> dict[str, torch.Size]:
-        return _shapes(block, bands, planes, wanted.where, kind)
+        return _shapes(block, bands, planes, wanted.where)
 
-    stems = _differing(shapes(3, wanted.planes), shapes(5, wanted.planes))
-    heads = _differing(shapes(3, wanted.planes), shapes(3, wanted.planes + 5))
+    check(block, wanted.where)
+    plain = shapes(3, wanted.planes)
+    _aim(mapped, plain)
+    stems = _differing(plain, shapes(5, wanted.planes))
+    heads = _differing(plain, shapes(3, wanted.planes + 5))
     bands = wanted.bands or _bands_of(mapped, stems)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        model = build_model(block, bands, wanted.planes, where=wanted.where)
+        model = assemble(block, bands, wanted.planes, wanted.where, pretrained=False)
     result = Imported(
         model, checkpoint, bands, origin, mapped.rows, mapped.left_out, [], list(mapped.unused), kind.scope
     )
@@ -109,6 +113,18 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
                 tensor.copy_(filled[name])
     model.eval()
     return result
+
+
+def _aim(mapped: Mapped, own: Collection[str]) -> None:
+    """Aim at the names that a library's wrapper gives its encoder, where rules aim at the encoder's own."""
+    wrapped = {plain_name(name): name for name in own if name.startswith("encoder.")}
+    moved = {
+        target: wrapped[plain_name(target)]
+        for target in mapped.filled
+        if target not in own and target.startswith("encoder.") and plain_name(target) in wrapped
+    }
+    mapped.filled = {moved.get(target, target): tensor for target, tensor in mapped.filled.items()}
+    mapped.rows = [replace(row, target=moved.get(row.target, row.target)) for row in mapped.rows]
 
 
 def plain_state(model: SegModel) -> dict[str, Tensor]:
@@ -225,7 +241,7 @@ def _refuse(result: Imported, mapped: Mapped, wanted: Wanted, path: Path) -> Non
         said.append(f"{len(result.unused)} of the file's are not used, first {result.unused[0]}")
     fix = f"check {wanted.where} and --from, or take what fits with --partial"
     if other_classes and all(".weight is" in each or ".bias is" in each for each in result.unfit):
-        fix = f"check {wanted.where}; other classes need --head, other bands --bands"
+        fix = f"check {wanted.where}, other classes need --head, other bands --bands"
     raise InputError(f"does not fit {wanted.where}: {'; '.join(said)}".replace("; ", ", "), where=path, fix=fix)
 
 
@@ -242,19 +258,19 @@ def _differing(one: Mapping[str, torch.Size], other: Mapping[str, torch.Size]) -
     return frozenset(name for name, shape in one.items() if other.get(name) != shape)
 
 
-def _shapes(block: Model, bands: int, planes: int, where: str, kind: Origin) -> dict[str, torch.Size]:
+def _shapes(block: Model, bands: int, planes: int, where: str) -> dict[str, torch.Size]:
     """Return the shapes of a model's tensors, built without memory where that can be."""
-    from maskwright.models.build import build_model
+    from maskwright.models.build import assemble
 
-    del kind
-    build: Callable[[], SegModel] = lambda: build_model(block, bands, planes, where=where)  # noqa: E731
     for device in ("meta", "cpu"):
         try:
             with torch.random.fork_rng(devices=[]), torch.device(device):
-                return {name: each.shape for name, each in plain_state(build()).items()}
+                model = assemble(block, bands, planes, where, pretrained=False)
         except RuntimeError:
             if device == "cpu":
                 raise
+        else:
+            return {name: each.shape for name, each in plain_state(model).items()}
     raise AssertionError(device)
 
 

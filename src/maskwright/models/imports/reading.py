@@ -102,7 +102,7 @@ def _unpickled(path: Path, *, zipped: bool) -> Any:
 def _unreadable(text: str, path: Path) -> InputError:
     for mark in ("Unsupported global: GLOBAL ", "unsupported GLOBAL ", "unrecognized function "):
         if mark in text:
-            return refusal(text.partition(mark)[2].split(" was not")[0].split(" whose")[0].split(" which")[0], path)
+            return refusal(text.partition(mark)[2].split()[0], path)
     text = text.rpartition("WeightsUnpickler error: ")[2].strip()
     reason = text.splitlines()[0][:100] if text else "it ends early"
     return InputError(

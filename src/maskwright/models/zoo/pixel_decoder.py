@@ -98,7 +98,7 @@ class DeformableAttention(nn.Module):
             scale = offsets.new_tensor([width, height])
             grid = 2 * (centres[None, :, None, None] + offsets[:, :, :, level] / scale) - 1
             grid = grid.transpose(1, 2).reshape(batch * self.heads, count, self.points, 2)
-            found.append(functional.grid_sample(maps, grid.to(maps.dtype), align_corners=False))
+            found.append(_sampled(maps, grid))
         seen = torch.cat(found, 3)  # (B * heads, C / heads, S, levels * points)
         weights = weights.transpose(1, 2).reshape(batch * self.heads, 1, count, -1)
         answer = (seen * weights).sum(-1).view(batch, channels, count).transpose(1, 2)
@@ -186,6 +186,12 @@ class PixelDecoder(nn.Module):
             brought = lateral(each)
             finest = smooth(brought + resized(finest, brought))
         return self.mask(finest), found
+
+
+def _sampled(maps: Tensor, grid: Tensor) -> Tensor:
+    """Sample bilinearly, zeros beyond the border; places are never rounded to 16 bits."""
+    wide = maps if maps.dtype == torch.float64 else maps.float()
+    return functional.grid_sample(wide, grid.to(wide.dtype), align_corners=False).to(maps.dtype)
 
 
 def _centres(height: int, width: int, like: Tensor) -> Tensor:
