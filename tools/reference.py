@@ -34,11 +34,6 @@ BOUNDS = {
 
 TABLES = {
     "Architectures": ("members.NAME.model.architecture", "models/build.py", "ARCHITECTURES"),
-    "Encoders of ours": (
-        "members.NAME.model.encoder, beside SMP's names and timm's with tu-",
-        "models/zoo/encoders.py",
-        "ENCODERS",
-    ),
     "Origins": ("`maskwright import-weights --from`", "models/imports/origins.py", "ORIGINS"),
     "Losses": ("members.NAME.loss", "training/losses/table.py", "LOSSES"),
     "Encoders of ours": (
