@@ -16,6 +16,7 @@ from maskwright.core.errors import InputError, Interrupted
 from maskwright.core.grid import Lattice
 from maskwright.core.recipe.members import Predict
 from maskwright.core.stop import Stop
+from maskwright.data.pixels import geotiff
 from maskwright.data.pixels.windows import opened_windows
 from maskwright.inference.forward import Forward, Machine
 from maskwright.inference.predict import predict_image
@@ -212,3 +213,28 @@ def test_a_stretch_over_scenes_takes_the_levels_of_the_raster_for_all_its_window
     expected = helpers.predict(path, tmp_path / "again", given)
     assert np.array_equal(found["probability"], expected["probability"])
     assert found["probability"][0, :, :30].mean() > found["probability"][0, :, 40:].mean() + 20
+
+
+@pytest.mark.parametrize("nodata", [0, 7, None])
+def test_blocks_that_a_file_does_not_hold_are_no_data_where_it_says_so_and_are_not_read(tmp_path, nodata, monkeypatch):
+    import rasterio
+    from rasterio.windows import Window
+
+    path = tmp_path / "s.tif"
+    profile = {"driver": "GTiff", "height": 70, "width": 90, "count": 3, "dtype": "uint8", "nodata": nodata}
+    profile |= {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": True, "crs": "EPSG:32645"}
+    with rasterio.open(path, "w", transform=rasterio.Affine(2, 0, 0, 0, -2, 0), **profile) as file:
+        file.write(np.full((3, 16, 16), 200, np.uint8), window=Window(32, 16, 16, 16))
+    read, seen = geotiff.image, []
+    monkeypatch.setattr(geotiff, "image", lambda *given, **more: seen.append(1) or read(*given, **more))
+    with opened_windows(path, 10**6) as raster:
+        lattice = Lattice.over((70, 90), (24, 24), 0.25)
+        for window in (lattice.window(row, col) for row in range(4) for col in range(5)):
+            with rasterio.open(path) as file:
+                area = Window(window.col, window.row, window.width, window.height)
+                expected, valid = np.moveaxis(file.read(window=area), 0, -1), file.dataset_mask(window=area) > 0
+            found, known = raster.read(window)
+            assert np.array_equal(known, valid)
+            assert np.array_equal(found[known], expected[known])
+            assert (found.dtype, found.shape) == (np.uint8, (24, 24, 3))
+    assert len(seen) == (20 if nodata is None else 4)

@@ -86,10 +86,12 @@ class RowBands:
         done = self._lattice.done(row, col)
         tall, wide = done.height, done.width
         weight = self._weight[:tall, :wide]
-        if weight.min() > 0:
+        least, most = weight.min(), weight.max()
+        if least > 0:
             mean: Floats = self._sum[:, :tall, :wide] / weight
         else:
             mean = np.zeros((len(self._sum), tall, wide), np.float32)
+        if least == 0 < most:
             np.divide(self._sum[:, :tall, :wide], weight, out=mean, where=weight > 0)
         kept = window.height - tall
         if kept:

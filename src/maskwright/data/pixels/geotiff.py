@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
-from maskwright.core.grid import Shape
+from maskwright.core.grid import Shape, Window
 from maskwright.data.pixels.header import Header, Limit, Pixels, Valid, hush, refuse_size
 
 MAX_BANDS = 1024
@@ -199,6 +199,30 @@ def validity(dataset: Any, part: Part | None = None, shape: Shape | None = None)
     """Return where alpha, nodata or mask of an opened TIFF let a part of it count, bool (H, W)."""
     valid: Valid = dataset.dataset_mask(**_wanted(part, shape, smooth=False)) != 0
     return valid
+
+
+def holes(dataset: Any) -> Callable[[Window], bool]:
+    """Return what says of a window that the opened TIFF holds not one of its blocks, so that all of it is no data.
+
+    Nothing is read. It says no where no value for no data is declared, since a hole then stands for 0.
+    """
+    from rasterio.enums import MaskFlags
+
+    height, width = dataset.block_shapes[0]
+    alike = all(shape == (height, width) for shape in dataset.block_shapes)
+    known = alike and all(flags == [MaskFlags.nodata] for flags in dataset.mask_flag_enums)
+
+    def empty(window: Window) -> bool:
+        rows = range(window.row // height, -(-(window.row + window.height) // height))
+        cols = range(window.col // width, -(-(window.col + window.width) // width))
+        return known and all(
+            dataset.get_tag_item(f"BLOCK_OFFSET_{col}_{row}", "TIFF", bidx=band) is None
+            for band in dataset.indexes
+            for row in rows
+            for col in cols
+        )
+
+    return empty
 
 
 def mask(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from maskwright.core.errors import InputError
 from maskwright.core.grid import Grid, Shape, Window
 from maskwright.data.pixels import geotiff, rasters
@@ -85,8 +87,11 @@ def opened_windows(path: Path, max_pixels: int) -> Iterator[Windows]:
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_CACHEMAX=GDAL_CACHE_MB),
         geotiff.opened(path, ANY_SIZE) as dataset,
     ):
+        empty = geotiff.holes(dataset)
 
         def read(window: Window) -> tuple[Pixels, Valid]:
+            if empty(window):
+                return np.zeros((*window.shape, scene.header.bands), scene.header.dtype), np.zeros(window.shape, bool)
             try:
                 return rasters.hidden(*geotiff.image(dataset, path, window, packed=False))
             except OSError as error:
