@@ -14,6 +14,10 @@ OTHERS = {
     "deeplabv1": {"encoder": "dilated_vgg16", "options": {"channels": 16, "encoder": {"widths": [4, 4, 8, 8, 8]}}},
     "deeplabv2": {"encoder": "dilated_resnet50", "options": {"encoder": {"depth": 18}}},
     "efficient_fpn": {"encoder": "mish_efficientnet_b0", "options": {"context": True}},
+    "mask2former": {
+        "encoder": TINY,
+        "options": {"channels": 32, "queries": 5, "pixel_layers": 1, "pixel_hidden": 32, "layers": 2, "hidden": 32},
+    },
     "ocrnet": {"encoder": TINY, "options": {"channels": 16, "keys": 8}},
     "unet3plus": {"encoder": "plain", "options": {"encoder": {"widths": [4, 6, 8]}}},
 }
