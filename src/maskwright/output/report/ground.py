@@ -13,7 +13,7 @@ from maskwright.output.report.markup import MISSING, Column, Markup, bar, count,
 from maskwright.output.report.sections import metric_title
 
 WIDTH, HEIGHT = 520, 360
-"""Of the map at most, in units of its drawing."""
+"""Of the drawing, and of the map on it at most."""
 ROOM = 14
 MOST_SCENES = 200
 """Rows; of more scenes those with the lowest scores are shown."""
@@ -60,22 +60,19 @@ def _map(spots: tuple[Spot, ...]) -> Markup:
     places = np.array([corner for spot in spots for corner in spot.corners], np.float64)
     (left, low), (right, high) = places.min(0), places.max(0)
     scale = min((WIDTH - 2 * ROOM) / max(right - left, 1e-9), (HEIGHT - 2 * ROOM - 24) / max(high - low, 1e-9))
-    width, tall = (right - left) * scale + 2 * ROOM, (high - low) * scale + 2 * ROOM
+    tall = (high - low) * scale + 2 * ROOM
     shapes = []
     for spot in spots:
         points = " ".join(f"{ROOM + (x - left) * scale:.1f},{ROOM + (high - y) * scale:.1f}" for x, y in spot.corners)
         where = TITLES.get(spot.fold, f"fold {spot.fold}")
         words = f"<title>{text(spot.key)}: {where}</title>"
         shapes.append(f'<polygon class="plot {_series(spot.fold)}" points="{points}">{words}</polygon>')
-    wide = max(width, 160.0)
-    steps = ticks(0, (wide - 2 * ROOM) / 3 / scale)
-    bar_length = steps[-1] if len(steps) > 1 else (wide - 2 * ROOM) / 3 / scale
+    steps = ticks(0, (WIDTH - 2 * ROOM) / 4 / scale)
+    bar_length = steps[-1] if len(steps) > 1 else (WIDTH - 2 * ROOM) / 4 / scale
     y, end = tall + 4, ROOM + bar_length * scale
     ruler = f'<path class="ruler" d="M{ROOM} {y - 4:.1f}v4H{end:.1f}v-4"/>'
     ruler += f'<text class="tick" x="{end + 6:.1f}" y="{y + 3:.1f}">{length(bar_length)}</text>'
-    drawing = svg(
-        round(wide), round(tall + 24), f"Map of {len(spots)} items by fold, north up", "".join(shapes) + ruler
-    )
+    drawing = svg(WIDTH, round(tall + 24), f"Map of {len(spots)} items by fold, north up", "".join(shapes) + ruler)
     return f"<figure>{drawing}<figcaption>{plural(len(spots), 'item')} where they lie, north up.</figcaption></figure>"
 
 
