@@ -7,52 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Discriminator, Field, Tag, field_validator
+from typing import Literal
 
 from maskwright.core.errors import InputError, near
-from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.votes import Group, Rule
 
 LARGEST = 1 << 61
 """Largest sum of whole weights: twice that still fits 64 bits."""
-Rule = Literal["vote", "class", "best"]
-
-
-_FILE_OR_GROUP = Discriminator(lambda given: "file" if isinstance(given, str) else "group")
-
-
-class Group(Block):
-    """Members, or groups of them, and how they vote."""
-
-    members: dict[str, Annotated[Annotated[str, Tag("file")] | Annotated[Group, Tag("group")], _FILE_OR_GROUP]] = Field(
-        min_length=1
-    )
-    """Name -> file beside the plan, or a group of its own; a list of files is named after them, without .csv."""
-    rule: Rule | None = None
-    """vote: a pixel is set where enough of the weights say so. class: each pixel gets the class with most weight, the
-    lowest id where several have. best: each row is taken from the member with the best score for its class. None: vote,
-    or class where the format holds classes."""
-    at_least: int | Literal["all"] | None = Field(default=None)
-    """For vote: how many members must say so; all: every one."""
-    threshold: float | None = Field(default=None, gt=0, le=1)
-    """For vote: what share of all weights must say so, that share included."""
-    weights: dict[str, float] | str | None = None
-    """Member -> weight as it is, or a CSV file with columns member,weight (or member,score)."""
-    scores: dict[str, float] | str | None = None
-    """Member -> score; its weight is ln(score - lowest + 1) + 1. For best: a CSV file of member,class,score."""
-
-    @field_validator("members", mode="before")
-    @classmethod
-    def _named(cls, members: Any) -> Any:
-        return named(members)
-
-    @field_validator("at_least")
-    @classmethod
-    def _some(cls, at_least: int | str | None) -> int | str | None:
-        if isinstance(at_least, int) and at_least < 1:
-            raise ValueError(f"at_least must be 1 or more, got {at_least}; write how many members must agree")
-        return at_least
 
 
 class VotePlan(Group):
@@ -93,20 +54,6 @@ class Program:
 
     files: tuple[Path, ...]
     steps: tuple[Step, ...]
-
-
-def named(members: Any) -> Any:
-    """Name the files of a list after themselves, without .csv; leave anything else as it is.
-
-    Raises:
-        ValueError: two files of one name.
-    """
-    if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
-        return members
-    found = {Path(one).stem: one for one in members}
-    if len(found) < len(members):
-        raise ValueError("two members have one file name; write name: file for each")
-    return found
 
 
 def log_weights(scores: Mapping[str, float]) -> dict[str, Fraction]:

@@ -10,14 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.files import inside, safe_name
-from maskwright.core.recipe.outputs import JoblibOutput, MasksOutput, Output, RleCsvOutput, TiffOutput
+from maskwright.core.files import safe_name
+from maskwright.core.recipe.outputs import (
+    ClassStringOutput,
+    JoblibOutput,
+    MasksOutput,
+    Output,
+    RleCsvOutput,
+    TiffOutput,
+    VoteOutput,
+)
 from maskwright.core.recipe.scene_output import ScenesOutput
+from maskwright.core.recipe.votes import leaves
 from maskwright.data.sources.scenes import grid_of
 from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.workflows import scene_answers
 from maskwright.workflows.deliver import Label, Target, export_inputs, label_of, need, targets
 from maskwright.workflows.session import Session
+from maskwright.workflows.vote_members import alone, member_file, vote_files, vote_members, write_table
 
 
 def export(session: Session) -> None:
@@ -48,7 +58,10 @@ def _files(session: Session, block: Output, chosen: Mapping[str, Target]) -> lis
         return [_tiff_path(session, block, key) for key in chosen]
     if isinstance(block, ScenesOutput):
         return scene_answers.scene_files(session, block)
-    return [session.run.output / block.file] if isinstance(block, RleCsvOutput | JoblibOutput) else []
+    if isinstance(block, VoteOutput):
+        return vote_files(session, block)
+    one_file = isinstance(block, RleCsvOutput | ClassStringOutput | JoblibOutput)
+    return [session.run.output / block.file] if one_file else []
 
 
 def _mask_paths(session: Session, key: str) -> list[Path]:
@@ -111,16 +124,23 @@ def _one_by_one(session: Session, title: str, work: tuple[int, Sequence[str]], w
 
 
 def _write_rle(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
-    from maskwright.output.submission import write_rle_csv
-
     assert isinstance(block, RleCsvOutput), block
-    sample = None
-    if block.sample is not None:
-        sample = inside(Path(session.recipe.data.root), block.sample, "output.sample")
     with _labels(session, decision, chosen, block.file) as label:
-        done = write_rle_csv(session.run.output / block.file, block, session.recipe.task, tuple(chosen), label, sample)
-    for note in done.notes:
-        session.reporter.say(f"note: {note}")
+        write_table(session, session.run.output / block.file, block, tuple(chosen), label)
+
+
+def _write_strings(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
+    assert isinstance(block, ClassStringOutput), block
+    with _labels(session, decision, chosen, block.file) as label:
+        write_table(session, session.run.output / block.file, block, tuple(chosen), label)
+
+
+def _write_vote(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
+    assert isinstance(block, VoteOutput), block
+    for name in leaves(block.group):
+        with _labels(session, alone(decision, name), chosen, name) as label:
+            write_table(session, member_file(session, block, name), block.of, tuple(chosen), label)
+    vote_members(session, block)
 
 
 def _write_dictionary(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
@@ -154,10 +174,12 @@ def _labels(
 
 
 WRITERS: Mapping[str, Callable[[Session, Decision, Mapping[str, Target], Any], None]] = {
+    "class_string_csv": _write_strings,
     "joblib": _write_dictionary,
     "masks": _write_masks,
     "rle_csv": _write_rle,
     "scenes": _write_scenes,
     "tiff": _write_tiffs,
+    "vote": _write_vote,
 }
 """Format in the recipe's output -> what writes it; the report is a stage of its own."""

@@ -306,7 +306,8 @@ def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
     if plain["folds"]["kind"] == "given":  # few items may leave one of its folds empty
         plain["folds"].update(kind="stratified", file=None, group=None, spatial=None)
     for output in plain["output"]:
-        output.pop("sample", None)  # it names all test items, and only some are predicted
+        for table in (output, output.get("of", {})):
+            table.pop("sample", None)  # it names all test items, and only some are predicted
     for member in plain["members"].values():
         train = member["train"]
         train.update(epochs=min(train["epochs"], 2), steps_per_epoch=3, batch_size=2, accumulate=1, workers=0)
@@ -317,6 +318,7 @@ def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
             train["crop"] = [min(side, 128) for side in sides]
     if recipe.quick:
         plain = merge_overrides(merge(plain, recipe.quick), overrides)
+        plain["members"] = {name: member for name, member in plain["members"].items() if member is not None}
     return build(plain, where="--quick")
 
 

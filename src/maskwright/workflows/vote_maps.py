@@ -20,10 +20,11 @@ from maskwright.core.files import atomic_path
 from maskwright.core.grid import Grid
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.votes import Group, named
 from maskwright.core.stop import Stop
 from maskwright.data.pixels.rasters import read_mask
 from maskwright.ensembling import votes_maps
-from maskwright.ensembling.votes_rules import exact_weights, named
+from maskwright.ensembling.votes_rules import exact_weights, needed, whole
 from maskwright.output.tiles import write_tile, write_tile_mask
 
 FORMATS = ("maps", "npz")
@@ -179,8 +180,6 @@ class _Judge:
 
 
 def _hard(plan: MapPlan, weights: Sequence[Fraction]) -> tuple[list[int], int]:
-    from maskwright.ensembling.votes_rules import Group, needed, whole
-
     group = Group(members=dict(plan.members), at_least=plan.at_least, threshold=plan.threshold, weights=plan.weights)
     shares = whole(weights)
     return shares, needed(group, "vote", shares)

@@ -16,7 +16,7 @@ from maskwright.core.recipe.derived import BandName, check_derived
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
-from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, output_clashes
+from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, output_clashes, vote_clashes
 from maskwright.core.recipe.scene_output import scenes_clashes
 from maskwright.core.recipe.scores import Scores
 from maskwright.core.recipe.source_clashes import source_clashes
@@ -291,6 +291,7 @@ def contradictions(recipe: Recipe) -> list[str]:
                 if watches
             ]
     found += output_clashes(recipe.output, task)
+    found += vote_clashes(recipe.output, recipe.members)
     if recipe.score.objects and task.kind != "binary":
         found.append(f"score.objects: is for binary tasks; the task is {task.kind}")
     found += scenes_clashes(recipe.output, recipe.data.test)

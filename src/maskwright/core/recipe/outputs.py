@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +11,7 @@ from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.scene_output import ScenesOutput
 from maskwright.core.recipe.sources import Below
+from maskwright.core.recipe.votes import Group, leaves
 
 
 class MasksOutput(Block):
@@ -47,6 +48,32 @@ class RleCsvOutput(Block):
     """Sample submission below data.root; header, ids and order are checked against it."""
 
 
+class ClassStringOutput(Block):
+    """A submission with a class id for each pixel, row by row, as text: of a multiclass task."""
+
+    format: Literal["class_string_csv"] = "class_string_csv"
+    file: str = "submission.csv"
+    """File name below output/."""
+    key_column: str = "image_id"
+    """Header of the column with the image's name."""
+    label_column: str = "PredictionString"
+    """Header of the column with class ids."""
+    key_extension: str = ""
+    """Appended to each key, e.g. .jpg."""
+    size: tuple[Annotated[int, Field(ge=1, le=65536)], Annotated[int, Field(ge=1, le=65536)]] | None = None
+    """Height and width that labels are brought to, each pixel from the nearest one, e.g. [256, 256]; None: native."""
+
+
+class VoteOutput(Block):
+    """A vote of members instead of a blend of probabilities: each one's own submission, and what they vote for."""
+
+    format: Literal["vote"] = "vote"
+    of: Annotated[RleCsvOutput | ClassStringOutput, Field(discriminator="format")]
+    """How the files are written; `file` holds the vote, and FILE_members/NAME.csv beside it what each member says."""
+    group: Group
+    """Members by their names in the recipe, or groups of them, and how they vote."""
+
+
 class JoblibOutput(Block):
     """A dictionary, file name -> uint8 label at native size, that joblib.load and pickle.load read."""
 
@@ -76,7 +103,15 @@ class ReportOutput(Block):
 
 
 Output = Annotated[
-    MasksOutput | RleCsvOutput | JoblibOutput | TiffOutput | ScenesOutput | ReportOutput, Field(discriminator="format")
+    MasksOutput
+    | RleCsvOutput
+    | ClassStringOutput
+    | VoteOutput
+    | JoblibOutput
+    | TiffOutput
+    | ScenesOutput
+    | ReportOutput,
+    Field(discriminator="format"),
 ]
 
 
@@ -95,12 +130,32 @@ def output_clashes(outputs: Sequence[Output], task: Task) -> list[str]:
 
 def _written(output: Output) -> str | None:
     """Return the file or folder below output/ that the recipe names, if it names one."""
-    if isinstance(output, RleCsvOutput | JoblibOutput):
+    if isinstance(output, VoteOutput):
+        return output.of.file
+    if isinstance(output, RleCsvOutput | ClassStringOutput | JoblibOutput):
         return output.file
     return output.folder if isinstance(output, TiffOutput) else None
 
 
+def vote_clashes(outputs: Sequence[Output], members: Collection[str]) -> list[str]:
+    """List every member of a vote that the recipe does not have, in words."""
+    return [
+        f"output[{index}].group: no member '{name}'; the recipe has {', '.join(members)}"
+        for index, output in enumerate(outputs)
+        if isinstance(output, VoteOutput) and members
+        for name in leaves(output.group)
+        if name not in members
+    ]
+
+
 def _clashes(output: Output, task: Task) -> list[str]:
+    if isinstance(output, VoteOutput):
+        return [f"of: {text}" for text in _clashes(output.of, task)]
+    if isinstance(output, ClassStringOutput):
+        if task.kind != "multiclass":
+            return [f"class_string_csv holds one class a pixel, and the task is {task.kind}; use rle_csv"]
+        if output.key_column == output.label_column:
+            return ["the columns must have different names"]
     if isinstance(output, RleCsvOutput):
         needs_class = task.kind != "binary"
         if needs_class and output.class_column is None:

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from maskwright.core.errors import InputError, from_os_error, unknown
 from maskwright.core.files import TEMPORARY
-from maskwright.data.synthetic.twins import open_cities, wildfire
+from maskwright.data.synthetic.twins import dacon_buildings, hand_bone, open_cities, trash, wildfire
 
 LEAST = 4
 """Fewest items: two folds of two."""
@@ -73,9 +73,12 @@ def write_twin(name: str, folder: Path, items: int, seed: int = 0) -> Twin:
 
 
 TWINS: Mapping[str, Twin] = {
+    "dacon_buildings": Twin(dacon_buildings.write, "buildings in aerial PNG with run lengths in CSV (SEEDS 000)"),
+    "hand_bone": Twin(hand_bone.write, "X-rays of hands, polygons of 29 overlapping bones in JSON (SEEDS 003)"),
     "open_cities": Twin(
         open_cities.write, "buildings in drone imagery, two tiers of scenes and test chips (SEEDS 004)"
     ),
+    "trash": Twin(trash.write, "things on a heap in COCO JSON, eleven classes (SEEDS 001)"),
     "wildfire": Twin(wildfire.write, "active fire in ten-band uint16 GeoTIFFs of 256 x 256 pixels (SEEDS 002)"),
 }
 """Name of the packaged recipe that reads it -> what writes it."""
