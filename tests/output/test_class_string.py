@@ -1,0 +1,31 @@
+"""Class ids as text, byte by byte; OpenCV's nearest neighbour is the measure of sizes."""
+
+import cv2
+import numpy as np
+import pytest
+
+from maskwright.core.labels import Task
+from maskwright.core.recipe.outputs import ClassStringOutput, VoteOutput, output_clashes, vote_clashes
+from maskwright.output.class_string import nearest, write_class_strings
+
+
+def test_bytes(tmp_path):
+    labels = {"b/1": np.array([[0, 10], [3, 4]], np.uint8), "a/2": np.zeros((1, 3), np.uint8)}
+    block = ClassStringOutput(key_extension=".jpg")
+    write_class_strings(tmp_path / "s.csv", block, tuple(labels), labels.__getitem__)
+    assert (tmp_path / "s.csv").read_bytes() == b"image_id,PredictionString\nb/1.jpg,0 10 3 4\na/2.jpg,0 0 0\n"
+
+
+@pytest.mark.parametrize(("shape", "size"), [((512, 512), (256, 256)), ((7, 9), (3, 4)), ((5, 4), (11, 13))])
+def test_sizes_are_those_of_opencv(shape, size):
+    label = np.random.default_rng(0).integers(0, 11, shape).astype(np.uint8)
+    assert (nearest(label, size) == cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST)).all()
+
+
+def test_clashes():
+    binary = Task(kind="binary", classes=("roof",))
+    said = ["output[0]: class_string_csv holds one class a pixel, and the task is binary; use rle_csv"]
+    assert output_clashes([ClassStringOutput()], binary) == said
+    vote = VoteOutput.model_validate({"of": {"format": "rle_csv"}, "group": {"at_least": 1, "members": ["a", "c"]}})
+    assert vote_clashes([vote], {"a": 1, "b": 2}) == ["output[0].group: no member 'c'; the recipe has a, b"]
+    assert vote_clashes([vote], {}) == []
