@@ -43,6 +43,8 @@ COLOURS = np.array(
 )
 """About what each is like, RGB."""
 VERTICES = 14
+Entry = tuple[str, list[dict[str, Any]]]
+"""File name and annotations of an image."""
 
 
 def write(folder: Path, items: int, seed: int) -> None:
@@ -55,13 +57,13 @@ def write(folder: Path, items: int, seed: int) -> None:
     names = [f"{batches[number * 3 // count]}/{number:04}.jpg" for number in range(count)]
     rng = np.random.default_rng([seed, 1])
     tests = set(rng.choice(count, test_items(items), replace=False).tolist())
-    entries: list[tuple[str, list[dict[str, Any]]]] = []
+    entries: list[Entry] = []
     for number, name in enumerate(names):
         objects = _photograph(folder / name, np.random.default_rng([seed, 1, number]))
         entries.append((name, objects))
     labelled = [entry for number, entry in enumerate(entries) if number not in tests]
     held = {labelled[number][0] for number in range(2, len(labelled), 5)}
-    parts = {
+    parts: dict[str, list[Entry]] = {
         "train_all": labelled,
         "train": [entry for entry in labelled if entry[0] not in held],
         "val": [entry for entry in labelled if entry[0] in held],
@@ -72,7 +74,7 @@ def write(folder: Path, items: int, seed: int) -> None:
     write_text(folder / "sample_submission.csv", "image_id,PredictionString\n")
 
 
-def _coco(entries: list[tuple[str, list[dict[str, Any]]]], *, labelled: bool) -> dict[str, Any]:
+def _coco(entries: list[Entry], *, labelled: bool) -> dict[str, Any]:
     images = [
         {
             "license": 0,
