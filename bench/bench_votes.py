@@ -70,7 +70,7 @@ def loop(paths: list[Path], rows: int) -> list[str]:
             tables.append([next(reader)[1] for _ in range(rows)])
     written = []
     for texts in zip(*tables, strict=True):
-        masks = [notebook_decode(text, (SIDE, SIDE), "row") for text in texts]
+        masks = [notebook_decode(text.replace("-1", ""), (SIDE, SIDE), "row") for text in texts]
         voted = (np.sum(masks, axis=0) >= 2).astype(np.uint8)
         written.append(notebook_encode(voted, "row") if voted.any() else "-1")
     return written
