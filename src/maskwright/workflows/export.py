@@ -60,8 +60,9 @@ def _files(session: Session, block: Output, chosen: Mapping[str, Target]) -> lis
         return scene_answers.scene_files(session, block)
     if isinstance(block, VoteOutput):
         return vote_files(session, block)
-    one_file = isinstance(block, RleCsvOutput | ClassStringOutput | JoblibOutput)
-    return [session.run.output / block.file] if one_file else []
+    if isinstance(block, RleCsvOutput | ClassStringOutput | JoblibOutput):
+        return [session.run.output / block.file]
+    return []
 
 
 def _mask_paths(session: Session, key: str) -> list[Path]:

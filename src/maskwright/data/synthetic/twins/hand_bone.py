@@ -74,9 +74,9 @@ def _x_ray(rng: Rng, *, mirrored: bool) -> tuple[NDArray[np.uint8], dict[str, Ou
     whole = {kind: outline.astype(np.int64) for kind, outline in bones.items()}
     quarter = SIDE // 4
     dense, flesh = np.zeros((quarter, quarter), np.float32), np.zeros((quarter, quarter), np.uint8)
-    for outline in whole.values():
+    for points in whole.values():
         bone = np.zeros((quarter, quarter), np.uint8)
-        cv2.fillPoly(bone, [(outline // 4).astype(np.int32)], 1)
+        cv2.fillPoly(bone, [(points // 4).astype(np.int32)], 1)
         inner = cv2.GaussianBlur(bone.astype(np.float32), (0, 0), 5)
         dense += bone * (1.35 - 0.6 * inner) * rng.uniform(0.8, 1.1)  # the rim is denser than the middle
         flesh |= bone
