@@ -241,7 +241,7 @@ def test_score_writes_each_item_and_any_beta(cli, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--per", "images"), "--per: unknown per 'images' (did you mean 'image'?); use one of: image, pooled"),
+        (("--per", "images"), "--per: unknown per 'images' (did you mean 'image'?); use one of: area, image, pooled"),
         (("--empty", "nan"), "--empty: unknown empty 'nan'; use one of: one, skip, zero"),
         (("--beta", "0"), "--beta: 0 is no beta; give a number above 0, e.g. 2"),
     ],

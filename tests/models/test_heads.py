@@ -50,7 +50,10 @@ def test_every_architecture_gives_what_its_heads_say_in_training_and_its_answer_
     with torch.no_grad():
         alone = model(image)
         whole = model.outputs(image)
-    assert torch.equal(alone, whole.logits)
+    if name == "mask2former":  # for training it answers at the masks' own size, which is then enlarged
+        torch.testing.assert_close(alone, whole.logits, atol=0.05, rtol=0.05)
+    else:
+        assert torch.equal(alone, whole.logits)
     wanted = {"fcn", "classify", *(f"deep.{place}" for place in range(DEEP.get(name, 0)))}
     assert whole.heads.keys() == wanted == set(model.head_names)
     for head, logits in whole.heads.items():

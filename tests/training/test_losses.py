@@ -308,13 +308,14 @@ def test_weights_multiply_and_no_names_mean_the_default(kind):
             {"cross_entrpy": 1.0},
             "multiclass",
             "m.loss: unknown loss 'cross_entrpy' (did you mean 'cross_entropy'?); use one of: bce, boundary, "
-            "cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, ohem, tversky",
+            "cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, mask_set, ohem, "
+            "tversky",
         ),
         (
             {"dice": 1.0, "bce": 1.0},
             "multiclass",
             "m.loss.bce: loss 'bce' does not fit a multiclass task; use some of: "
-            "boundary, cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, ohem, tversky",
+            "boundary, cdb, cross_entropy, dice, focal, focal_tversky, jaccard, kl, lovasz, mask_set, ohem, tversky",
         ),
         (
             {"focal": {"gama": 2}},
@@ -335,7 +336,7 @@ def test_weights_multiply_and_no_names_mean_the_default(kind):
             {"cross_entropy": 1.0},
             "binary",
             "m.loss.cross_entropy: loss 'cross_entropy' does not fit a binary task; use some of: "
-            "bce, boundary, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, ohem, tversky",
+            "bce, boundary, dice, focal, focal_tversky, jaccard, kl, lovasz, lovasz_hinge, mask_set, ohem, tversky",
         ),
         (
             {"dice": {"classes": ["b", "d"]}},

@@ -22,8 +22,10 @@ class Learning(Loss):
         self.told = torch.zeros(3)
         self.factor = torch.ones(())
 
-    def __call__(self, logits, label, valid, numbers=None):
-        return super().__call__(logits, label, valid, numbers) * self.factor * torch.exp(-self.log[0]) + self.log[0]
+    def __call__(self, logits, label, valid, numbers=None, sizes=None):
+        return (
+            super().__call__(logits, label, valid, numbers, sizes) * self.factor * torch.exp(-self.log[0]) + self.log[0]
+        )
 
     def alone(self):
         return Loss(self.addends, self.task)

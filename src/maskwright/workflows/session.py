@@ -276,14 +276,14 @@ def find_recipe(name: str) -> Path:
     path = Path(name)
     if path.is_dir() and (path / "recipe.yaml").exists():
         return path / "recipe.yaml"
+    packaged = packaged_recipes()
+    if name in packaged and not path.is_file():  # a folder of that name is its data, as `synth` writes them
+        return packaged[name]
     if path.exists() or path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
         if not path.is_file():
             raise InputError("no such recipe", where=path, fix="check the path, or see maskwright recipes")
         return path
-    packaged = packaged_recipes()
-    if name not in packaged:
-        raise unknown("recipe", name, packaged, "command line")
-    return packaged[name]
+    raise unknown("recipe", name, packaged, "command line")
 
 
 def packaged_recipes() -> dict[str, Path]:

@@ -132,7 +132,7 @@ def test_wrappers_containers_and_whole_models_are_opened(model, file, tmp_path):
 @pytest.mark.parametrize(
     ("payload", "named"),
     [
-        (lambda: Payload(ran, 1), "test_imports.ran"),
+        (lambda: Payload(ran, 1), "test_checkpoints_in.ran"),
         (lambda: Payload(exec, "RAN.append(1)"), "builtins.exec"),
         (lambda: Payload(getattr, nn.Linear, "forward"), "builtins.getattr"),
         (lambda: Payload(__import__("os").system, "true"), "posix.system"),
