@@ -25,8 +25,8 @@ AGREE = 0.5
 rectangle has 1, an L with a slanting side about 0.6, a circle, a hexagon and an octagon 0."""
 SQUARE = math.radians(30)
 """Sides turn by no more than this."""
-CORNER = 3.0
-"""Oblique sides of fewer tolerances than this only cut a corner."""
+CORNER = 1.8
+"""Oblique sides only cut a corner if that lies fewer tolerances than this beyond them; below FAR."""
 PARALLEL = math.sin(math.radians(20))
 FAR = 2.0
 """Tolerances that the new outline may lie from the old one."""
@@ -79,6 +79,7 @@ def _polygon(polygon: Any, tolerance: float) -> Any | None:
     """Return one polygon with right angles, its holes in the direction of its outer ring."""
     import shapely
 
+    polygon = shapely.Polygon(_from_a_corner(polygon.exterior), [_from_a_corner(hole) for hole in polygon.interiors])
     drawn = polygon.simplify(tolerance)
     if drawn.geom_type != "Polygon" or len(drawn.interiors) != len(polygon.interiors):
         return None
@@ -96,6 +97,18 @@ def _polygon(polygon: Any, tolerance: float) -> Any | None:
         holes.append(new if fits else np.asarray(corners.coords))
     result = shapely.Polygon(ring, holes)
     return result if result.is_valid and _near(result.exterior, polygon.exterior, tolerance) else None
+
+
+def _from_a_corner(ring: Any) -> Floats:
+    """Return a closed ring (N, 2) that begins where it is farthest from its middle.
+
+    Douglas and Peucker keep the place a ring begins at, whatever it is: one that lies beside a corner would become a
+    corner of its own.
+    """
+    places: Floats = np.asarray(ring.coords)[:-1]
+    away = places - (places.min(0) + places.max(0)) / 2
+    first = int(np.argmax((away**2).sum(1)))
+    return np.concatenate([places[first:], places[: first + 1]])
 
 
 def _near(one: Any, other: Any, tolerance: float) -> bool:
@@ -159,7 +172,7 @@ def _snapped(side: _Side, tolerance: float) -> _Side | None:
     """Turn a side onto the nearer axis, or leave it oblique; None: it only cuts a corner."""
     x, y = np.abs(side.direction)
     off = math.atan2(min(x, y), max(x, y))
-    if side.length < tolerance or (off > SQUARE and side.length < CORNER * tolerance):
+    if side.length < tolerance or (off > SQUARE and side.length * x * y < CORNER * tolerance):
         return None
     if off > SQUARE:
         return side
