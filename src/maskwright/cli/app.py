@@ -9,7 +9,21 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands import bring, chip, inspect, look, predict, probe, queue, run, score, synth, view, vote
+from maskwright.cli.commands import (
+    bring,
+    chip,
+    doubt,
+    inspect,
+    look,
+    predict,
+    probe,
+    queue,
+    run,
+    score,
+    synth,
+    view,
+    vote,
+)
 from maskwright.core.version import __version__
 
 app = typer.Typer(
@@ -36,6 +50,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "export": run.export,
     "report": run.report,
     "export-view": view.export_view,
+    "suspects": doubt.suspects,
     "demo": run.demo,
     "queue": queue.queue,
     "init": inspect.init,

@@ -155,6 +155,10 @@ class StoredItems:
         """Pixels of all items, valid or not."""
         return sum(height * width for _, height, width in self._shapes.values())
 
+    def size(self, key: str) -> tuple[int, int]:
+        """Return (height, width) of an item in pixels."""
+        return self._shapes[key][1:]
+
     @property
     def groups(self) -> tuple[str, ...]:
         """Distinct groups, sorted."""

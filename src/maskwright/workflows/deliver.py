@@ -200,6 +200,16 @@ def report(session: Session) -> None:
         write_report(session, blocks[0])
 
 
+def suspects_inputs(session: Session) -> dict[str, Any]:
+    """Return what the list of suspects depends on."""
+    return {"decide": digest(decide_inputs(session))}
+
+
+def known_suspects(session: Session) -> bool:
+    """Say whether labels were ranked under the decision as it is now."""
+    return session.run.suspects.exists() and session.run.check("suspects", suspects_inputs(session)).done
+
+
 def report_inputs(session: Session, block: ReportOutput) -> dict[str, Any]:
     """Return what the report depends on; a licence that was told after the training is part of it."""
     ledger = read_json(session.run.weights) if session.run.weights.exists() else []
@@ -207,6 +217,7 @@ def report_inputs(session: Session, block: ReportOutput) -> dict[str, Any]:
         "report": block.model_dump(mode="json"),
         "export": digest(export_inputs(session)),
         "weights": digest(ledger),
+        **({"suspects": digest(suspects_inputs(session))} if known_suspects(session) else {}),
     }
 
 

@@ -10,6 +10,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import inside
 from maskwright.core.recipe.load import digest
 from maskwright.ensembling.decide import measure_of
+from maskwright.workflows.avoiding import avoiding_inputs
 from maskwright.workflows.session import Session
 
 AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "limit")
@@ -49,6 +50,7 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
         "best_by": best_by(session, name),
         "data": {"normalize": session.recipe.data.normalize, **({"derived": derived} if derived else {})},
         "split": digest(split_inputs(session)),
+        **avoiding_inputs(session),
     }
 
 

@@ -29,7 +29,7 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
     member = session.recipe.members[name]
-    keys = folds.train_keys(rows, fold, print_, session.recipe.folds)
+    keys = reading.drawn_keys(session, folds.train_keys(rows, fold, print_, session.recipe.folds))
     first = None if member.model.other is None else session.run.fold(member.model.other, fold)
     return FoldJob(
         member=member,

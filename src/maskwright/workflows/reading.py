@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from maskwright.core.errors import InputError
 from maskwright.core.recipe.load import digest
 from maskwright.core.version import __version__
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.cache.cache import CacheSpec, tidy
 from maskwright.data.cache.choice import Use, choose
 from maskwright.data.preprocess import Preprocess
+from maskwright.workflows.avoiding import avoided
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -23,8 +25,26 @@ if TYPE_CHECKING:
 
 def weights_of(session: Session, keys: Sequence[str]) -> tuple[float, ...] | None:
     """Return how often each item is drawn relative to others; None where all are alike."""
-    weights = tuple(session.train_source.weight(key) for key in keys)
+    factors = avoided(session)
+    weights = tuple(session.train_source.weight(key) * factors.get(key, 1.0) for key in keys)
     return weights if len(set(weights)) > 1 else None
+
+
+def drawn_keys(session: Session, keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the items of a fold's training that are ever drawn: without suspicious ones of weight 0.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    factors = avoided(session)
+    left = tuple(key for key in keys if factors.get(key, 1.0) > 0)
+    if not left:
+        raise InputError(
+            f"all {len(keys)} items that a fold trains on are suspicious",
+            where="data.suspects",
+            fix="raise data.suspects.above, or give a weight above 0",
+        )
+    return left
 
 
 def pixels_of(print_: Fingerprint, keys: Sequence[str]) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -67,12 +67,12 @@ def export_view(session: Session, to: str, folder: Path | None, images: str) -> 
         wanted = list(_targets(session))
         if not wanted:
             raise InputError("no item was held out, and there is no test set", where=session.run.root, fix="give one")
-        _begin(folder, {"format": to, "recipe": recipe_hash(session.recipe), "maskwright": __version__})
+        begin(folder, {"format": to, "recipe": recipe_hash(session.recipe), "maskwright": __version__}, VIEWS)
         view = _open(to, folder, session.recipe.task, how, session.recipe.name)
         scores = {(row.split, row.key): row for row in read_items(session.run.items, session.recipe.task)}
         with session.reporter.task(f"export view {to}", len(wanted)) as tick:
             for target, fold in wanted:
-                view.add(_item(session, decision, target, fold, scores.get((target.split, target.key))))
+                view.add(view_item(session, decision, target, fold, scores.get((target.split, target.key))))
                 session.stop.check("the view is not whole and is begun anew")
                 tick.advance()
         view.close()
@@ -85,18 +85,24 @@ def _open(to: str, folder: Path, task: Task, how: Bring, title: str) -> View:
     return fiftyone.FiftyOneView(folder, task, how, title)
 
 
-def _begin(folder: Path, facts: dict[str, str]) -> None:
-    """Empty a view that was there, and mark the folder as one; refuse a folder with anything else in it."""
+def begin(folder: Path, facts: Mapping[str, str], views: Mapping[str, Sequence[str]]) -> None:
+    """Empty a view that was there, and mark the folder as one; refuse a folder with anything else in it.
+
+    Args:
+        folder: of the view.
+        facts: what it is made from.
+        views: name -> what a view of that kind writes.
+    """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             if not (folder / MARK).is_file():
                 raise InputError("is not empty and holds no view", where=folder, fix="choose another --out")
-            for names in VIEWS.values():
+            for names in views.values():
                 for path in (folder / name for name in names):
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     except OSError as error:
         raise from_os_error(error, folder) from error
-    write_json(folder / MARK, facts)
+    write_json(folder / MARK, dict(facts))
 
 
 def _targets(session: Session) -> Iterator[tuple[Target, int | None]]:
@@ -108,7 +114,18 @@ def _targets(session: Session) -> Iterator[tuple[Target, int | None]]:
         yield Target(key, "test"), None
 
 
-def _item(session: Session, decision: Decision, target: Target, fold: int | None, row: ItemRow | None) -> ViewItem:
+def view_item(
+    session: Session, decision: Decision, target: Target, fold: int | None, row: ItemRow | None = None
+) -> ViewItem:
+    """Return all that a view shows of an item.
+
+    Args:
+        session: an opened recipe.
+        decision: how the members' probabilities become an answer.
+        target: which item.
+        fold: that held it out.
+        row: its counts; None: it is shown without scores.
+    """
     source = session.test_source if target.split == "test" else session.train_source
     assert source is not None, target
     task, bands = session.recipe.task, session.recipe.data.bands

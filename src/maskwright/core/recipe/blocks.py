@@ -20,7 +20,7 @@ from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, ou
 from maskwright.core.recipe.scene_output import scenes_clashes
 from maskwright.core.recipe.scores import Scores
 from maskwright.core.recipe.source_clashes import source_clashes
-from maskwright.core.recipe.sources import Source
+from maskwright.core.recipe.sources import Below, MergeSource, PartName, Source
 from maskwright.core.recipe.trackers import Tracker
 
 Bands = Annotated[
@@ -77,6 +77,19 @@ class Stretch(Block):
         return self
 
 
+class Doubted(Block):
+    """What a list of suspicious labels does to training; items stay in their folds and are scored as before."""
+
+    list: Below
+    """CSV file with the columns key and score, below data.root: suspects.csv of maskwright suspects, or your own."""
+    above: float = Field(default=0.5, ge=0, le=1)
+    """Items with this score or more are suspicious."""
+    weight: float = Field(default=0.0, ge=0, lt=1)
+    """How often they are drawn in training, relative to what they would be; 0: never."""
+    part: PartName | None = None
+    """Part of a merge that the keys of the list belong to; None: they are keys of data.train itself."""
+
+
 class Data(Block):
     """Where images and labels are and how pixels become numbers."""
 
@@ -104,6 +117,8 @@ class Data(Block):
     """Larger images are refused by their header, before decoding."""
     cache: Cache = Cache()
     """Where decoded items are kept."""
+    suspects: Doubted | None = None
+    """Which labels training is to avoid, by a list of suspicious ones."""
     limit: int | None = Field(default=None, ge=2)
     """Use only this many items, spread evenly over the sorted keys; --quick sets it."""
 
@@ -279,6 +294,12 @@ def contradictions(recipe: Recipe) -> list[str]:
     for name, source in (("train", recipe.data.train), ("test", recipe.data.test)):
         if source is not None:
             found += source_clashes(name, source, task)
+    doubted, train = recipe.data.suspects, recipe.data.train
+    if doubted is not None and doubted.part is not None:
+        parts = list(train.parts) if isinstance(train, MergeSource) else []
+        if doubted.part not in parts:
+            listed = f"use one of: {', '.join(parts)}" if parts else "data.train is no merge; leave it out"
+            found.append(f"data.suspects.part: no part '{doubted.part}'{near(doubted.part, parts)}; {listed}")
     if recipe.folds.kind == "all" and recipe.data.test is None and not recipe.folds.holdout:
         found.append("folds.kind: all trains on every item, so nothing is left to answer; give data.test, or holdout")
     found += stage_clashes(recipe.members)

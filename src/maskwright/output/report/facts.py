@@ -212,6 +212,20 @@ class Case:
 
 
 @dataclass(frozen=True)
+class SuspectFacts:
+    """Labels that disagree with models which never saw them, in pictures; see story/suspects.py."""
+
+    items: tuple[Case, ...] = ()
+    """Whole items, the most suspicious first; their score is the suspicion."""
+    regions: tuple[Case, ...] = ()
+    """What lies around single regions, which are outlined in the image."""
+    ranked: int = 0
+    """Items that were ranked."""
+    loud: int = 0
+    """Regions of which the models are quite sure."""
+
+
+@dataclass(frozen=True)
 class FileFact:
     """A file or folder beside the report."""
 
@@ -264,5 +278,6 @@ class ReportFacts:
     """For the table of items, any order."""
     spent: SpentFacts = field(default_factory=SpentFacts)
     ground: GroundFacts = field(default_factory=GroundFacts)
+    suspects: SuspectFacts = field(default_factory=SuspectFacts)
     audit: AuditFacts | None = None
     """audit.json, if there is one."""

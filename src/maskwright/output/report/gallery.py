@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from maskwright.output.report.facts import Case, ReportFacts, Rgb
 from maskwright.output.report.markup import Markup, name, named, score, swatch, text, value_colours
@@ -25,14 +25,23 @@ def cases(facts: ReportFacts) -> Markup:
     shown = [case for _, _, found in groups for case in found]
     if not shown:
         return '<p class="empty">No pictures were asked for.</p>'
-    total = sum(len(list(_pictures(case))) for case in shown)
-    budget = min(_PICTURE_MOST, PICTURE_BUDGET // total)
-    body = _legend(facts)
+    budget = share_of(PICTURE_BUDGET, shown)
+    body = legend(facts)
     for title, said, found in groups:
         if found:
-            cards = "".join(_case(case, metric_title(facts.headline.metric), budget) for case in found)
+            cards = "".join(card(case, metric_title(facts.headline.metric), budget) for case in found)
             body += f'<h3>{title} <small>{said}</small></h3><div class="cases">{cards}</div>'
     return body
+
+
+def share_of(budget: int, shown: Sequence[Case]) -> int:
+    """Return how many bytes each picture of some cases may take.
+
+    Args:
+        budget: bytes of all of them.
+        shown: at least one case.
+    """
+    return min(_PICTURE_MOST, budget // sum(len(list(_pictures(case))) for case in shown))
 
 
 def _pictures(case: Case) -> Iterator[tuple[str, Rgb]]:
@@ -44,7 +53,14 @@ def _pictures(case: Case) -> Iterator[tuple[str, Rgb]]:
         yield "Errors", case.error
 
 
-def _case(case: Case, metric: str, budget: int) -> Markup:
+def card(case: Case, metric: str, budget: int) -> Markup:
+    """Return one case with its pictures side by side.
+
+    Args:
+        case: what to show.
+        metric: what its score is called.
+        budget: bytes of each picture.
+    """
     figures = []
     for title, picture in _pictures(case):
         height, width = picture.shape[:2]
@@ -63,7 +79,8 @@ def _case(case: Case, metric: str, budget: int) -> Markup:
     )
 
 
-def _legend(facts: ReportFacts) -> Markup:
+def legend(facts: ReportFacts) -> Markup:
+    """Return what the colours in pictures mean."""
     task = facts.task
     entries = [(swatch("#" + bytes(tone).hex()), label) for label, tone in error_kinds(task)]
     hatch = '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="#686868"/>'

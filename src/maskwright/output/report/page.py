@@ -20,6 +20,7 @@ from maskwright.output.report import (
     item_table,
     sections,
     spent,
+    suspects,
 )
 from maskwright.output.report.facts import ReportFacts
 from maskwright.output.report.markup import Markup, text
@@ -49,7 +50,9 @@ def render(facts: ReportFacts) -> Markup:
 
 
 def shown(key: str, facts: ReportFacts) -> bool:
-    """Say whether a section is on the page: that of places only where items have a place."""
+    """Say whether a section is on the page: places only where items have one, suspects where they were found."""
+    if key == "suspects":
+        return facts.suspects.ranked > 0
     return key != "ground" or not facts.ground.empty
 
 
@@ -98,6 +101,7 @@ SECTIONS = {
     "classes": ("Classes", sections.classes),
     "cases": ("Cases", gallery.cases),
     "items": ("Items", item_table.items),
+    "suspects": ("Suspects", suspects.suspects),
     "ground": ("On the ground", ground.ground),
     "calibration": ("Calibration", calibration.calibration),
     "decision": ("Decision", ensemble.decision),

@@ -22,6 +22,7 @@ _DARK, _BRIGHT, _MOST_GAIN = 96.0, 190.0, 8.0
 FALSE_POSITIVE = (226, 55, 44)
 FALSE_NEGATIVE = (38, 110, 230)
 WRONG_CLASS = (214, 60, 205)
+_MARK, _RIM = (255, 214, 0), (24, 24, 24)
 _BYTES_FLOOR = 2_500
 """A picture is never squeezed below this many bytes."""
 _LEAST_BYTES = 0.04
@@ -195,6 +196,25 @@ def make_case(
     truth = truth[..., ::step, ::step]
     error = error_map(base, truth, predicted, valid, task)
     return Case(key, score, shrink(base), answer, shrink(overlay(base, truth, task, strength)), shrink(error), note)
+
+
+def marked(picture: Rgb, mask: NDArray[np.uint8]) -> Rgb:
+    """Draw an outline around a mask, outside of it, yellow on a dark rim so that it shows on any picture.
+
+    Args:
+        picture: uint8 RGB (H, W, 3).
+        mask: uint8 (H, W) of 0 and 1.
+    """
+    import cv2
+
+    thick = max(1, round(max(mask.shape) / 160))
+    square = np.ones((3, 3), np.uint8)
+    inner = cv2.dilate(mask, square, iterations=thick)
+    outer = cv2.dilate(inner, square, iterations=thick)
+    result = picture.copy()
+    result[(outer == 1) & (inner == 0)] = _RIM
+    result[(inner == 1) & (mask == 0)] = _MARK
+    return result
 
 
 def shrink(picture: Rgb, side: int = SIDE) -> Rgb:

@@ -3,6 +3,8 @@
 FOLDER/images/...                               pictures, by key
 FOLDER/annotations/instances_truth.json         labelled items; what CVAT imports as COCO 1.0
 FOLDER/annotations/instances_prediction.json    all items; each annotation has a score
+FOLDER/annotations/instances_suspects.json      in a view of suspects: regions whose label is doubted, with what it
+                                                says (`given`) and what models say (`likely`)
 
 COCO knows objects and no semantic masks, so each 8-connected piece of a class is one annotation, as run
 lengths, to the pixel. What is ignored in the truth is in no annotation.
@@ -36,14 +38,16 @@ class CocoView:
         how: how pictures get there.
         text: see Text.
         title: what the view is of.
+        suspects: whether doubts of labels are written too.
     """
 
-    def __init__(self, folder: Path, task: Task, how: Bring, text: Text, title: str) -> None:
+    def __init__(self, folder: Path, task: Task, how: Bring, text: Text, title: str, *, suspects: bool = False) -> None:
         self.folder, self.task, self.how, self.text, self.title = folder, task, how, text, title
         self.classes = shown_classes(task)
         self.sets: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             "truth": ([], []),
             "prediction": ([], []),
+            **({"suspects": ([], [])} if suspects else {}),
         }
         self.count = 0
 
@@ -64,6 +68,29 @@ class CocoView:
         if item.truth is not None:
             self._annotate("truth", image, item.truth, item.valid, None)
         self._annotate("prediction", image, item.predicted, item.seen, item.probability)
+        if "suspects" in self.sets:
+            self._doubt(image, item)
+
+    def _doubt(self, image: dict[str, Any], item: ViewItem) -> None:
+        images, found = self.sets["suspects"]
+        images.append(image)
+        names = [name for _, name in self.classes]
+        for one in item.doubts:
+            row, col, height, width = one.box
+            found.append(
+                {
+                    "id": len(found) + 1,
+                    "image_id": image["id"],
+                    "category_id": 1 + one.category(names),
+                    "segmentation": {"size": list(item.shape), "counts": one.counts},
+                    "area": one.area,
+                    "bbox": [col, row, width, height],
+                    "iscrowd": 0,
+                    "score": one.score,
+                    "given": one.given,
+                    "likely": one.likely,
+                }
+            )
 
     def _annotate(
         self,
@@ -82,7 +109,7 @@ class CocoView:
                 found.append({"id": len(found) + 1, "image_id": image["id"], "category_id": category, **piece})
 
     def close(self) -> None:
-        """Write both files of annotations."""
+        """Write the files of annotations."""
         for name, (images, found) in self.sets.items():
             write_json(
                 self.folder / "annotations" / f"instances_{name}.json",

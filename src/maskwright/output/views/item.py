@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +23,31 @@ Bring = Literal["copy", "link"]
 """copy: the view can be moved alone; link: relative symbolic links to the images where they are."""
 SHOWN = {b"\x89PNG": (".png",), b"\xff\xd8\xff": (".jpg", ".jpeg")}
 """First bytes of files that every viewer opens -> their endings."""
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """Pixels of an item whose label models that never saw it doubt."""
+
+    given: str
+    """What the label says."""
+    likely: str
+    """What the models say."""
+    score: float
+    """0..1."""
+    area: int
+    """In pixels."""
+    box: tuple[int, int, int, int]
+    """Row, column, height, width."""
+    counts: str
+    """COCO's compressed run lengths of a mask as large as the item."""
+
+    def category(self, names: Sequence[str]) -> int:
+        """Return the place of the class that is in question among the names of those that are something."""
+        for text in (self.likely, self.given):
+            if text in names:
+                return names.index(text)
+        return next(place for place, name in enumerate(names) if self.likely == f"no {name}")
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,8 @@ class ViewItem:
     fold: int | None
     scores: Mapping[str, float]
     """Name -> score of this item alone."""
+    doubts: tuple[Doubted, ...] = ()
+    """Of its label, for a view of suspects."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from maskwright.workflows.story.cases import gallery, previews
 from maskwright.workflows.story.decision import decided, finite, headline, insight, item_facts
 from maskwright.workflows.story.ground import ground_facts
 from maskwright.workflows.story.spent import history, spent
+from maskwright.workflows.story.suspects import suspect_facts
 
 
 def write_report(session: Session, block: ReportOutput) -> None:
@@ -70,6 +71,7 @@ def write_report(session: Session, block: ReportOutput) -> None:
         items=item_facts(items, found),
         spent=spent(session.run, tuple(session.recipe.members), session.recipe.folds.count),
         ground=ground_facts(session, print_, rows),
+        suspects=suspect_facts(session, decision, block.cases),
         audit=_audit(session),
     )
     build_report(page, session.run.report)
@@ -159,6 +161,7 @@ def _warnings(session: Session) -> tuple[str, ...]:
 def _provenance(session: Session) -> told.Provenance:
     files = [("output/", "masks and submissions"), ("decision.json", "weights, thresholds and the evidence")]
     files += [("items.csv", "scores item by item"), ("folds.csv", "which item is in which fold")]
+    files += [("suspects.csv", "labels ranked by suspicion")] if session.run.suspects.exists() else []
     files += [("scenes.json", "scores of whole scenes")] if session.run.scenes.exists() else []
     files += [("ground.json", "how far folds lie apart")] if session.run.ground.exists() else []
     recipe = Path(session.run.recipe).read_text(encoding="utf-8")

@@ -1,0 +1,30 @@
+"""The verbs that learn from labels that are wrong, and from images without any: suspects and mine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from maskwright.cli.commands.run import Out, Overrides, Quick, RecipeArgument, open_recipe
+
+
+def suspects(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    out: Out = None,
+    top: Annotated[int, typer.Option("--top", help="Rows of each table, and items of a view.")] = 15,
+    to: Annotated[str | None, typer.Option("--to", help="Write a view to mend labels in: coco or cvat.")] = None,
+    view: Annotated[
+        Path | None, typer.Option("--view", help="Folder of the view [default: view-suspects-... in the run].")
+    ] = None,
+    quick: Quick = False,
+) -> None:
+    """Rank items and regions whose labels disagree with models that never saw them; trains what is missing first.
+
+    Example: maskwright suspects examples/nuclei.yaml data.root=PATH --to cvat --view to-mend
+    """
+    from maskwright.workflows.suspects import suspects as rank
+
+    rank(open_recipe(recipe, overrides, out, quick), top, to, view)
