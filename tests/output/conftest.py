@@ -19,6 +19,7 @@ from maskwright.output.report.facts import (
     Provenance,
     ReportFacts,
     SizeCount,
+    SuspectFacts,
     ThresholdCurve,
 )
 from maskwright.output.report.ground_facts import FoldGround, GroundFacts, SceneRow, SceneTable, Spot
@@ -141,6 +142,7 @@ def report_facts(kind="binary", word="plain", task=None):
         items=item_rows(word),
         spent=spent_facts(word),
         ground=ground_facts(word),
+        suspects=SuspectFacts((case(task, f"wrong {word}", 0.8),), (case(task, f"part {word}", 0.7),), 4, 1),
         warnings=(f"warning {word}",),
         made=Provenance(**{**made.__dict__, "files": (FileFact(f"output/{word}", f"what {word}"),)}),
     )

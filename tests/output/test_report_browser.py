@@ -108,7 +108,7 @@ def test_a_case_opens_with_a_slider_that_goes_by_keyboard(browser, page):
 
 def test_an_unlabelled_case_has_its_answer_alone_to_lay_over(browser, page):
     browser.open(page())
-    browser.ask("[...document.querySelectorAll('.zoom')].at(-1).click()")
+    browser.ask("[...document.querySelectorAll('#cases .zoom')].at(-1).click()")
     assert browser.ask("[...document.querySelectorAll('.layers button')].map((b) => b.textContent)") == ["Answer"]
     assert browser.complaints == []
 
@@ -140,7 +140,7 @@ def test_without_a_script_the_page_is_whole_and_dead_controls_are_not_shown(brow
     browser.open(page(), script=False)
     browser.call("Emulation.setScriptExecutionDisabled", value=False)
     assert browser.ask("document.getElementById('theme').hidden && document.querySelector('.finder').hidden")
-    assert browser.ask("document.querySelectorAll('main > section').length") == 11
+    assert browser.ask("document.querySelectorAll('main > section').length") == 12
 
 
 def test_items_are_found_and_sorted(browser, page):
