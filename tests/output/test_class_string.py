@@ -27,5 +27,7 @@ def test_clashes():
     said = ["output[0]: class_string_csv holds one class a pixel, and the task is binary; use rle_csv"]
     assert output_clashes([ClassStringOutput()], binary) == said
     vote = VoteOutput.model_validate({"of": {"format": "rle_csv"}, "group": {"at_least": 1, "members": ["a", "c"]}})
-    assert vote_clashes([vote], {"a": 1, "b": 2}) == ["output[0].group: no member 'c'; the recipe has a, b"]
-    assert vote_clashes([vote], {}) == []
+    assert vote_clashes([vote], {"a": False, "b": False}, 2, True) == [
+        "output[0].group: no member 'c'; the recipe has a, b"
+    ]
+    assert vote_clashes([vote], {}, 2, True) == []

@@ -78,9 +78,10 @@ class RunFolder:
         """Return the folder of one trained fold."""
         return self.root / "members" / safe_name(member) / f"fold{fold}"
 
-    def probabilities(self, member: str, split: Split) -> Path:
-        """Return the folder of a member's stored probabilities."""
-        return self.root / "probabilities" / safe_name(member) / split
+    def probabilities(self, member: str, split: Split, fold: int | None = None) -> Path:
+        """Return the folder of a member's stored probabilities, or of one of its folds alone."""
+        name = split if fold is None else f"{split}_fold{fold}"
+        return self.root / "probabilities" / safe_name(member) / name
 
     def check(self, unit: str, inputs: Mapping[str, Any]) -> UnitState:
         """Compare a unit's inputs with what the manifest recorded.

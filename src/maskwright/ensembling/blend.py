@@ -162,18 +162,23 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
     Raises:
         InputError: a member with a share is missing.
     """
-    total: NDArray[np.int32] | None = None
+    warmed: dict[str, NDArray[np.uint16]] = {}
     for name in decision.needed:
         if name not in probabilities:
             raise InputError(f"no probabilities of member '{name}'", fix="run maskwright predict")
-        units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.int32)
         if decision.temperature_steps.get(name):
             kind: TaskKind = "multiclass" if decision.rule == "argmax" else "multilabel"
-            units = warm(units.astype(np.uint16), decision.temperature_steps[name], kind).astype(np.int32)
-        units *= np.int32(decision.shares[name])
-        total = units if total is None else total + units
-    assert total is not None
-    return (total / np.float64(UNIT * decision.total)).astype(np.float32)
+            units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.uint16)
+            warmed[name] = warm(units, decision.temperature_steps[name], kind)
+    result: Floats = np.empty(probabilities[decision.needed[0]].shape, np.float32)
+    for plane in range(len(result)):  # one after another: large arrays cost more in fresh pages than in arithmetic
+        total = np.zeros(result.shape[1:], np.int32)
+        for name in decision.needed:
+            own = warmed.get(name)
+            units_of = np.rint(probabilities[name][plane] * np.float32(UNIT)) if own is None else own[plane]
+            total += units_of.astype(np.int32) * np.int32(decision.shares[name])
+        np.divide(total, np.float64(UNIT * decision.total), out=result[plane], casting="same_kind")
+    return result
 
 
 def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.uint8]:

@@ -52,6 +52,8 @@ class MemberScore(Block):
     """With its own thresholds, chosen and scored on all items."""
     edges: tuple[int, ...]
     """Its own thresholds chosen on all items; empty for argmax."""
+    classes: tuple[Score, ...] = ()
+    """Of each plane, at the fixed threshold or by argmax."""
 
 
 class CandidateScore(Block):

@@ -58,12 +58,14 @@ def _member(index: int, name: str, chooser: Chooser, members: int) -> MemberScor
     tally, single = chooser.tally, alone(members, index)
     own = Chooser(tally, chooser.rule, chooser.default, lambda left_out: (single,))
     tuned = Procedure(False, True)
+    apart = tally.measure.classes(tally.sums(single, tally.folds, chooser.default))
     return MemberScore(
         name=name,
         fixed=plain_score(tally.measure.score(own.optimistic(NOTHING_TUNED))),
         tuned_honest=plain_score(tally.measure.score(own.honest(tuned))),
         tuned_optimistic=plain_score(tally.measure.score(own.optimistic(tuned))),
         edges=own.choose(tuned).edges,
+        classes=tuple(plain_score(value) for value in apart),
     )
 
 

@@ -17,6 +17,7 @@ from maskwright.core.errors import InputError, MemoryLimitError
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.inference.tta import apply, symmetries, undo
+from maskwright.inference.views import AS_THEY_ARE, Views
 from maskwright.models.adapt import SegModel
 
 CPU_PIXELS = 1 << 17
@@ -53,9 +54,12 @@ class Forward:
         task: decides between softmax and sigmoid.
         tta: names of symmetries besides the image itself.
         machine: where and how.
+        views: sizes at which images are answered.
     """
 
-    def __init__(self, models: Sequence[SegModel], task: Task, tta: Sequence[str], machine: Machine) -> None:
+    def __init__(
+        self, models: Sequence[SegModel], task: Task, tta: Sequence[str], machine: Machine, views: Views = AS_THEY_ARE
+    ) -> None:
         assert models, "no model to predict with"
         self.device = machine.resolve()
         if self.device.type == "cpu":
@@ -63,7 +67,7 @@ class Forward:
         self._layout = torch.channels_last if machine.channels_last else torch.contiguous_format
         self._models = [model.to(self.device).to(memory_format=self._layout).eval() for model in models]
         self._symmetries = symmetries(tta)
-        self._task, self._half = task, machine.precision == "bf16"
+        self._task, self._half, self._views = task, machine.precision == "bf16", views
 
     def batch_size(self, shape: Shape, wanted: int) -> int:
         """Return how many images of a shape go through at once: a pure function, so that a rerun groups alike.
@@ -72,11 +76,12 @@ class Forward:
             shape: (height, width) in pixels.
             wanted: the most, predict.batch_size.
         """
-        return windows_at_once(self.device.type, shape, wanted)
+        largest = max(self._views.shapes(shape), key=lambda view: view[0] * view[1])
+        return windows_at_once(self.device.type, largest, wanted)
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[np.float32], names: Sequence[str] = ()) -> NDArray[np.float32]:
-        """Return the mean over models and symmetries of the probabilities, never of the logits.
+        """Return the mean over models, symmetries and sizes of the probabilities, never of the logits.
 
         Args:
             images: float32 (B, C, H, W), prepared as in training.
@@ -92,7 +97,7 @@ class Forward:
         try:
             with self._settings():
                 batch = torch.from_numpy(images).to(self.device)
-                total = self._sum(batch) / (len(self._models) * len(self._symmetries))
+                total = self._views.answer(batch, self._mean)
             result: NDArray[np.float32] = total.clamp_(0, 1).cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise MemoryLimitError(
@@ -110,7 +115,8 @@ class Forward:
             )
         return result
 
-    def _sum(self, batch: Tensor) -> Tensor:
+    def _mean(self, batch: Tensor) -> Tensor:
+        """Return the mean over models and symmetries of images of any size."""
         total: Tensor | None = None
         for symmetry in self._symmetries:
             turned = apply(batch, symmetry).contiguous(memory_format=self._layout)
@@ -120,7 +126,7 @@ class Forward:
                 part = undo(found, symmetry)
                 total = part.contiguous() if total is None else total.add_(part)
         assert total is not None
-        return total
+        return total / (len(self._models) * len(self._symmetries))
 
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(1) if self._task.activation == "softmax" else logits.sigmoid()

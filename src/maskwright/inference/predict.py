@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from maskwright.core.grid import Shape, sliding
 from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
-from maskwright.core.recipe.members import Predict
+from maskwright.core.recipe.predicting import Predict
 from maskwright.core.stop import Stop
 from maskwright.data.preprocess import Preprocess
 from maskwright.data.sources.base import Source
 from maskwright.inference.forward import Forward, Machine
 from maskwright.inference.store import Quantised, Store, quantise
 from maskwright.inference.tiles import Accumulator, seam_weights
+from maskwright.inference.views import Views
 from maskwright.models.adapt import SegModel
 
 BACKLOG = 4
@@ -78,7 +79,7 @@ def predict_items(models: Sequence[SegModel], job: PredictJob, store: Store, rep
     missing = frozenset(key for key in job.keys if not store.has(key))
     if not missing:
         return 0
-    forward = Forward(models, job.task, job.predict.tta, job.machine)
+    forward = Forward(models, job.task, job.predict.tta, job.machine, Views.of(job.predict))
     groups = [group for group in group_keys(job, forward) if not missing.isdisjoint(group)]
     name = " ".join(["predict", *(str(job.facts[word]) for word in ("member", "split") if word in job.facts)])
     made = 0
@@ -114,6 +115,28 @@ def predict_items(models: Sequence[SegModel], job: PredictJob, store: Store, rep
     return made
 
 
+def average(stores: Sequence[Store], keys: Sequence[str], target: Store, facts: Mapping[str, Any], stop: Stop) -> None:
+    """Store the mean of what several stores hold of each item, as exact as the numbers stored there.
+
+    Args:
+        stores: of the same items, all of one number of bits.
+        keys: items; what the target has already is left.
+        target: where the means go; a mean between two numbers becomes the lower one.
+        facts: stored with every item.
+        stop: looked at between items.
+    """
+    for key in keys:
+        if target.has(key):
+            continue
+        total, valid, _ = stores[0].read_item(key)
+        kind, wide = total.dtype, total.astype(np.uint32)
+        for store in stores[1:]:
+            wide += store.read_item(key)[0]
+        count = len(stores)
+        target.write_quantised(key, ((2 * wide + count - 1) // (2 * count)).astype(kind), valid, facts)
+        stop.check("the means of folds are made of what is stored")
+
+
 def predict_image(
     models: Sequence[SegModel], image: Floats, predict: Predict, task: Task, device: str = "auto"
 ) -> Floats:
@@ -122,14 +145,14 @@ def predict_image(
     Args:
         models: at least one.
         image: float32 (B bands, H, W), prepared as in training.
-        predict: window, overlap, seam, tta, batch_size.
+        predict: window, overlap, seam, tta, scales, sizes, batch_size.
         task: decides between softmax and sigmoid.
         device: a torch device, or auto.
 
     Returns:
         float32 (K, H, W) in [0, 1].
     """
-    forward = Forward(models, task, predict.tta, Machine(device))
+    forward = Forward(models, task, predict.tta, Machine(device), Views.of(predict))
     if predict.window_shape is None:
         whole: Floats = forward(image[None])[0]
         return whole

@@ -12,6 +12,7 @@ from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Member
 from maskwright.inference.forward import Forward, Machine
+from maskwright.inference.views import Views
 from maskwright.models.build import build_model
 
 LEAST_S = 1.0
@@ -44,7 +45,8 @@ def measure_forward(spec: ForwardSpec) -> float:
     block = spec.member.model.model_copy(update={"weights": None})
     model = build_model(block, spec.bands, spec.task.planes)
     machine = Machine(channels_last=spec.member.train.channels_last)
-    forward = Forward([model], spec.task, spec.member.predict.tta, machine)
+    predict = spec.member.predict
+    forward = Forward([model], spec.task, predict.tta, machine, Views.of(predict))
     images = np.random.default_rng(0).standard_normal((spec.batch, spec.bands, *spec.shape)).astype(np.float32)
     forward(images)
     began, taken = time.perf_counter(), 0

@@ -225,14 +225,19 @@ def quantise(probabilities: NDArray[np.float32], bits: Bits = 8) -> Quantised:
         bits: 8 or 16.
     """
     scale, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
-    scaled = np.ceil(probabilities * np.float32(scale) - np.float32(0.5))
-    result: Quantised = np.clip(scaled, 0, scale).astype(kind)
+    result: Quantised = np.empty(probabilities.shape, kind)
+    pairs = zip(probabilities, result, strict=True) if probabilities.ndim > 2 else [(probabilities, result)]
+    for plane, stored in pairs:  # one after another: large arrays cost more in fresh pages than in arithmetic
+        scaled = plane * np.float32(scale)
+        scaled -= np.float32(0.5)
+        np.ceil(scaled, out=scaled)
+        stored[...] = np.clip(scaled, 0, scale, out=scaled)
     return result
 
 
 def dequantise(stored: Quantised, scale: int) -> NDArray[np.float32]:
     """Return stored / scale as float32; quantising that again gives `stored`."""
-    result: NDArray[np.float32] = stored.astype(np.float32) / np.float32(scale)
+    result: NDArray[np.float32] = np.divide(stored, np.float32(scale), dtype=np.float32)
     return result
 
 

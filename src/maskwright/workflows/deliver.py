@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json
+from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.recipe.outputs import ReportOutput
 from maskwright.core.runs import Split
@@ -163,11 +164,15 @@ def label_of(session: Session, decision: Decision, target: Target) -> Label:
 
 def answer_of(session: Session, decision: Decision, target: Target) -> tuple[Label, Floats]:
     """Return the final answer of an item, and the blended probabilities it was made from, float32 (K, H, W)."""
-    stores = stores_of(session, target.split)
-    needed = {name: stores[name].read(target.key) for name in decision.needed}
+    return label_from(stores_of(session, target.split), decision, target.key, session.recipe.task)
+
+
+def label_from(stores: Mapping[str, Store], decision: Decision, key: str, task: Task) -> tuple[Label, Floats]:
+    """Return the final answer of an item from stores of the members that have a share; see answer_of."""
+    needed = {name: stores[name].read(key) for name in decision.needed}
     probability = blend(needed, decision)
-    label = answer(probability, decision, session.recipe.task)
-    valid = stores[decision.needed[0]].valid(target.key)
+    label = answer(probability, decision, task)
+    valid = stores[decision.needed[0]].valid(key)
     return (label if valid.all() else label * valid.astype(np.uint8)), probability
 
 

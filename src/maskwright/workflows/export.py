@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.files import safe_name
+from maskwright.core.files import safe_name, write_text
 from maskwright.core.recipe.outputs import (
     ClassStringOutput,
     JoblibOutput,
@@ -27,7 +28,16 @@ from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.workflows import scene_answers
 from maskwright.workflows.deliver import Label, Target, export_inputs, label_of, need, targets
 from maskwright.workflows.session import Session
-from maskwright.workflows.vote_members import alone, member_file, vote_files, vote_members, write_table
+from maskwright.workflows.vote_members import (
+    alone,
+    group_of,
+    member_file,
+    same_file,
+    vote_files,
+    vote_members,
+    voter_label,
+    write_table,
+)
 
 
 def export(session: Session) -> None:
@@ -126,22 +136,27 @@ def _one_by_one(session: Session, title: str, work: tuple[int, Sequence[str]], w
 
 def _write_rle(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
     assert isinstance(block, RleCsvOutput), block
-    with _labels(session, decision, chosen, block.file) as label:
+    with _labels(session, chosen, block.file, partial(label_of, session, decision)) as label:
         write_table(session, session.run.output / block.file, block, tuple(chosen), label)
 
 
 def _write_strings(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
     assert isinstance(block, ClassStringOutput), block
-    with _labels(session, decision, chosen, block.file) as label:
+    with _labels(session, chosen, block.file, partial(label_of, session, decision)) as label:
         write_table(session, session.run.output / block.file, block, tuple(chosen), label)
 
 
 def _write_vote(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
     assert isinstance(block, VoteOutput), block
-    for name in leaves(block.group):
-        with _labels(session, alone(decision, name), chosen, name) as label:
+    for name in leaves(group_of(session, block)):
+        said_before = same_file(session, block, name)
+        if said_before is not None:
+            write_text(member_file(session, block, name), said_before.read_text(encoding="utf-8"))
+            continue
+        own = alone(decision, name)
+        with _labels(session, chosen, name, partial(voter_label, session, own, name)) as label:
             write_table(session, member_file(session, block, name), block.of, tuple(chosen), label)
-    vote_members(session, block)
+    vote_members(session, block, decision)
 
 
 def _write_dictionary(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
@@ -149,7 +164,7 @@ def _write_dictionary(session: Session, decision: Decision, chosen: Mapping[str,
 
     assert isinstance(block, JoblibOutput), block
     keys = {key + block.key_extension: key for key in chosen}
-    with _labels(session, decision, chosen, block.file) as label:
+    with _labels(session, chosen, block.file, partial(label_of, session, decision)) as label:
         write_dictionary(session.run.output / block.file, tuple(keys), lambda name: label(keys[name]))
 
 
@@ -161,15 +176,15 @@ def _write_scenes(session: Session, decision: Decision, chosen: Mapping[str, Tar
 
 @contextmanager
 def _labels(
-    session: Session, decision: Decision, chosen: Mapping[str, Target], file: str
+    session: Session, chosen: Mapping[str, Target], file: str, answer: Callable[[Target], Label]
 ) -> Iterator[Callable[[str], Label]]:
-    """Give a function from a key to its final answer, which tells how far it is and stops when it should."""
+    """Give a function from a key to its answer, which tells how far it is and stops when it should."""
     with session.reporter.task(f"export {file}", len(chosen)) as tick:
 
         def label(key: str) -> Label:
             session.stop.check("masks are kept, the submission is begun anew")
             tick.advance()
-            return label_of(session, decision, chosen[key])
+            return answer(chosen[key])
 
         yield label
 

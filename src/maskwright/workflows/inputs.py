@@ -18,6 +18,9 @@ AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "l
 YOUNG = ("band_names", "stretch")
 """Those that came after runs were made that should stay valid; left out where nothing is asked for."""
 
+YOUNG_VIEWS = ("scales", "sizes", "votes", "keep_folds")
+"""Keys of predict that came later, likewise."""
+
 
 def inspect_inputs(session: Session) -> dict[str, Any]:
     """Return what the fingerprint of the labelled items depends on."""
@@ -86,6 +89,9 @@ def predict_inputs(session: Session, name: str) -> dict[str, Any]:
     mixed = settings["weights"] == "soup"
     if not mixed:  # younger than the first runs, and of no matter
         settings.pop("soup")
+    for key in YOUNG_VIEWS:
+        if not settings[key]:
+            settings.pop(key)
     return {
         **({"soup_by": measure_of(session.recipe.decision, session.recipe.task).metric} if mixed else {}),
         "members": {name: {"predict": settings}},

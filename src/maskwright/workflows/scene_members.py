@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, TaskKind
-from maskwright.core.recipe.members import Member, Predict
+from maskwright.core.recipe.members import Member
+from maskwright.core.recipe.predicting import Predict
 from maskwright.data.audit.digests import of_file
 from maskwright.data.preprocess import Preprocess
 from maskwright.ensembling.blend import Decision, answer, read_decision
@@ -90,6 +91,8 @@ class Part:
     way: int
     """Which preparation it takes."""
     tta: tuple[str, ...]
+    views: tuple[Any, ...]
+    """Scales, sizes and votes of each window, see Views."""
     channels_last: bool
 
 
@@ -131,6 +134,7 @@ class Lineup:
         """
         from maskwright.inference.forward import Forward, Machine
         from maskwright.inference.scene import Scenery
+        from maskwright.inference.views import Views
         from maskwright.models.weights import load_model
 
         blended = []
@@ -140,7 +144,8 @@ class Lineup:
                     fix = "keep the run where all machines see it"
                     raise InputError("holds other weights on another machine", where=path, fix=fix)
             models = [load_model(path)[0] for path in part.files]
-            forward = Forward(models, self.task, part.tta, Machine(channels_last=part.channels_last))
+            machine = Machine(channels_last=part.channels_last)
+            forward = Forward(models, self.task, part.tta, machine, Views(*part.views))
             blended.append((forward, part.share, part.step, part.way))
         model = Blend(blended, self.task.kind, self.predict.batch_size)
         return Scenery(**vars(self.layout), model=model, preprocesses=self.preprocesses, label=self.label)
@@ -189,6 +194,7 @@ def gather(session: Session, wishes: Wishes, device: str) -> Lineup:
                 "share": part.share,
                 "temperature_step": part.step,
                 "tta": list(part.tta),
+                **({"views": list(part.views)} if any(part.views) else {}),
                 "weights": list(part.digests),
             }
             for part in parts
@@ -261,7 +267,9 @@ def _parts(
         tta = member.predict.tta if wishes.tta is None else wishes.tta
         step = 0 if decision is None else decision.temperature_steps.get(name, 0)
         digests = tuple(of_file(path) for path in files)
-        parts.append(Part(name, files, digests, share, step, ways.index(way), tta, member.train.channels_last))
+        views = member.predict.scales, member.predict.size_shapes, member.predict.votes
+        last = member.train.channels_last
+        parts.append(Part(name, files, digests, share, step, ways.index(way), tta, views, last))
     return tuple(parts), tuple(ways)
 
 

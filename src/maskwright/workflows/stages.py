@@ -233,7 +233,10 @@ def _predict_member(session: Session, name: str) -> None:
         session.run.clear(session.run.probabilities(name, "oof").parent)
     session.run.begin(unit, inputs)
     for split, fold_list, source, keys in wanted:
-        _predict_split(session, name, split, fold_list, source, keys)
+        if split == "test" and session.recipe.members[name].predict.keep_folds:
+            _predict_apart(session, name, fold_list, source, keys)
+        else:
+            _predict_split(session, name, split, fold_list, source, keys)
     session.run.finish(unit, inputs)
 
 
@@ -253,15 +256,32 @@ def _splits(session: Session) -> list[tuple[Split, list[int], Source, tuple[str,
     return wanted
 
 
-def store_of(session: Session, name: str, split: Split) -> Store:
-    """Return a member's stored probabilities of a split."""
-    return Store(session.run.probabilities(name, split))
+def store_of(session: Session, name: str, split: Split, fold: int | None = None) -> Store:
+    """Return a member's stored probabilities of a split, or what one of its folds alone says."""
+    return Store(session.run.probabilities(name, split, fold))
+
+
+def _predict_apart(session: Session, name: str, fold_list: list[int], source: Source, keys: Sequence[str]) -> None:
+    """Predict the test items with one fold's models after another, and make their mean of what is stored."""
+    from maskwright.inference.predict import average
+
+    for fold in fold_list:
+        _predict_split(session, name, "test", [fold], source, keys, fold)
+    stores = [store_of(session, name, "test", fold) for fold in fold_list]
+    facts = {"member": name, "split": "test", "folds": fold_list, "recipe": recipe_hash(session.recipe)}
+    average(stores, keys, store_of(session, name, "test"), facts, session.stop)
 
 
 def _predict_split(
-    session: Session, name: str, split_name: Split, fold_list: list[int], source: Source, keys: Sequence[str]
+    session: Session,
+    name: str,
+    split_name: Split,
+    fold_list: list[int],
+    source: Source,
+    keys: Sequence[str],
+    fold: int | None = None,
 ) -> None:
-    """Predict one set of items with the given folds' models, averaged in one pass."""
+    """Predict one set of items with the given folds' models, averaged in one pass, or kept as one fold's own."""
     from maskwright.data.dataset import Preprocess
     from maskwright.inference.forward import Machine
     from maskwright.inference.predict import PredictJob, predict_items
@@ -282,7 +302,7 @@ def _predict_split(
         facts=facts,
         machine=Machine(channels_last=member.train.channels_last),
     )
-    store = store_of(session, name, split_name)
+    store = store_of(session, name, split_name, fold)
     made = predict_items([model for model, _ in loaded], job, store, session.reporter, session.stop)
     if made < len(keys):
         session.reporter.say(f"predict {name} {split_name}: {len(keys) - made} of {len(keys)} were there already")

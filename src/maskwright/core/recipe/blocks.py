@@ -311,8 +311,17 @@ def contradictions(recipe: Recipe) -> list[str]:
                 for key, watches in watching.items()
                 if watches
             ]
+    if task.kind == "multiclass":
+        found += [
+            f"members.{name}.predict.votes: labels of several classes do not add up; leave votes out"
+            for name, member in recipe.members.items()
+            if member.predict.votes is not None
+        ]
     found += output_clashes(recipe.output, task)
-    found += vote_clashes(recipe.output, recipe.members)
+    kept = {name: member.predict.keep_folds for name, member in recipe.members.items()}
+    found += vote_clashes(recipe.output, kept, recipe.folds.count, recipe.folds.kind != "all")
+    if any(kept.values()) and recipe.data.test is None:
+        found.append("members: predict.keep_folds is of answers to data.test; give it, or leave keep_folds out")
     if recipe.score.objects and task.kind != "binary":
         found.append(f"score.objects: is for binary tasks; the task is {task.kind}")
     found += scenes_clashes(recipe.output, recipe.data.test)

@@ -7,16 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from maskwright.core.grid import SYMMETRIES
 from maskwright.core.recipe import presets
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.first import Weights, way
 from maskwright.core.recipe.heads import Heads
 from maskwright.core.recipe.keeping import EarlyStop, KeepBest, Swa
+from maskwright.core.recipe.predicting import Predict, Size, Whole
 from maskwright.core.recipe.spectral import Spectral, channels_alone
 
-Size = Annotated[int, Field(ge=1, le=65536)]
-Whole = Literal["whole"]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -253,51 +251,6 @@ class Sampling(Block):
         if self.classes is not None and self.windows not in ("balanced", "objects"):
             raise ValueError(f"classes are drawn by balanced and objects; windows is {self.windows}")
         return self
-
-
-class Predict(Block):
-    """How probabilities are made from a trained member."""
-
-    window: Size | tuple[Size, Size] | Whole = "whole"
-    """Whole images, or sliding windows of this side or (height, width) in pixels."""
-    overlap: float = Field(default=0.5, ge=0, lt=0.95)
-    """Share of a window that the next one covers again."""
-    seam: Literal["constant", "hann", "gaussian"] = "hann"
-    """How overlapping windows are weighted."""
-    tta: tuple[str, ...] = ()
-    """Symmetries averaged beside the image itself, e.g. hflip, vflip, rot90, transpose; d4: all eight."""
-    batch_size: int = Field(default=4, ge=1, le=4096)
-    """Most windows or equal-sized images in one forward pass."""
-    bits: Literal[8, 16] = 8
-    """Bits of a stored probability."""
-    weights: Literal["last", "best", "snapshots", "soup"] = "last"
-    """Which weights of a fold. snapshots: the mean of what all snapshots answer. soup: several kept weights mixed
-    into one. best and soup were picked on the held-out fold, so their score is a little rosy."""
-    soup: Literal["greedy", "uniform"] = "greedy"
-    """How weights are mixed where weights is soup: greedy, one after another, while the held-out score does not fall;
-    or uniform, all of them."""
-
-    @property
-    def window_shape(self) -> tuple[int, int] | None:
-        """(height, width) of the sliding window, None for whole images."""
-        if self.window == "whole":
-            return None
-        return (self.window, self.window) if isinstance(self.window, int) else self.window
-
-    @field_validator("tta", mode="before")
-    @classmethod
-    def _d4(cls, given: Any) -> Any:
-        return tuple(SYMMETRIES[1:]) if given in ("d4", ["d4"]) else given
-
-    @field_validator("tta")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in SYMMETRIES[1:]:
-                raise ValueError(f"unknown symmetry '{name}'; use some of: {', '.join(SYMMETRIES[1:])}, or d4")
-        if len(set(names)) != len(names):
-            raise ValueError("a symmetry is named twice")
-        return names
 
 
 class Member(Block):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,7 +11,7 @@ from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.scene_output import ScenesOutput
 from maskwright.core.recipe.sources import Below
-from maskwright.core.recipe.votes import Group, leaves
+from maskwright.core.recipe.votes import OUT_OF_FOLD, Group, groups_of, leaves, voter, with_folds
 
 
 class MasksOutput(Block):
@@ -137,15 +137,36 @@ def _written(output: Output) -> str | None:
     return output.folder if isinstance(output, TiffOutput) else None
 
 
-def vote_clashes(outputs: Sequence[Output], members: Collection[str]) -> list[str]:
-    """List every member of a vote that the recipe does not have, in words."""
-    return [
-        f"output[{index}].group: no member '{name}'; the recipe has {', '.join(members)}"
-        for index, output in enumerate(outputs)
-        if isinstance(output, VoteOutput) and members
-        for name in leaves(output.group)
-        if name not in members
-    ]
+def vote_clashes(outputs: Sequence[Output], members: Mapping[str, bool], folds: int, scored: bool) -> list[str]:
+    """List every voter that the recipe does not have, in words.
+
+    Args:
+        outputs: of the recipe.
+        members: name -> whether answers of its folds are kept.
+        folds: how many there are.
+        scored: whether any items are held out.
+    """
+    found: list[str] = []
+    for index, output in enumerate(outputs):
+        if not isinstance(output, VoteOutput) or not members:
+            continue
+        where = f"output[{index}].group"
+        for group in groups_of(output.group):
+            if group.scores == OUT_OF_FOLD and any(isinstance(one, Group) for one in group.members.values()):
+                found.append(f"{where}: scores: {OUT_OF_FOLD} are of members, and a group has none; write numbers")
+            elif group.scores == OUT_OF_FOLD and not scored:
+                found.append(f"{where}: scores: {OUT_OF_FOLD} need items held out, and folds.kind: all holds none out")
+            elif group.rule == "best" and (not isinstance(output.of, RleCsvOutput) or output.of.class_column is None):
+                found.append(f"{where}: rule: best takes each class from one member; of needs a class_column")
+        for leaf in leaves(with_folds(output.group, folds)):
+            name, fold = voter(leaf)
+            if name not in members:
+                found.append(f"{where}: no member '{name}'; the recipe has {', '.join(members)}")
+            elif fold is not None and fold >= folds:
+                found.append(f"{where}: no fold {fold} of {name}; there are folds 0 to {folds - 1}")
+            elif fold is not None and not members[name]:
+                found.append(f"{where}: {leaf} votes, so write members.{name}.predict.keep_folds: true")
+    return found
 
 
 def _clashes(output: Output, task: Task) -> list[str]:

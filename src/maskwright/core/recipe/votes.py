@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,8 @@ from pydantic import Discriminator, Field, Tag, field_validator
 
 from maskwright.core.recipe.base import Block
 
+OUT_OF_FOLD = "out_of_fold"
+_FOLDS = re.compile(r"\.(folds|fold\d+)$")
 Rule = Literal["vote", "class", "best"]
 _FILE_OR_GROUP = Discriminator(lambda given: "file" if isinstance(given, str) else "group")
 
@@ -31,7 +34,8 @@ class Group(Block):
     weights: dict[str, float] | str | None = None
     """Member -> weight as it is, or a CSV file with columns member,weight (or member,score)."""
     scores: dict[str, float] | str | None = None
-    """Member -> score; its weight is ln(score - lowest + 1) + 1. For best: a CSV file of member,class,score."""
+    """Member -> score; its weight is ln(score - lowest + 1) + 1. For best: a CSV file of member,class,score. In a
+    recipe also out_of_fold: what each member scores, in percent, on items it did not see, at the fixed threshold."""
 
     @field_validator("members", mode="before")
     @classmethod
@@ -54,7 +58,7 @@ def named(members: Any) -> Any:
     """
     if not isinstance(members, list) or not all(isinstance(one, str) for one in members):
         return members
-    found = {Path(one).stem: one for one in members}
+    found = {one if _FOLDS.search(one) else Path(one).stem: one for one in members}
     if len(found) < len(members):
         raise ValueError("two members have one file name; write name: file for each")
     return found
@@ -66,6 +70,31 @@ def leaves(group: Group) -> tuple[str, ...]:
     for one in group.members.values():
         found.update(dict.fromkeys(leaves(one) if isinstance(one, Group) else (one,)))
     return tuple(found)
+
+
+def voter(leaf: str) -> tuple[str, int | None]:
+    """Return the member that a leaf of a recipe's vote names, and which of its folds: NAME or NAME.fold0."""
+    found = re.fullmatch(r"(.+)\.fold(\d+)", leaf)
+    return (leaf, None) if found is None else (found[1], int(found[2]))
+
+
+def groups_of(group: Group) -> list[Group]:
+    """Return a group and all groups in it."""
+    return [group, *(inner for one in group.members.values() if isinstance(one, Group) for inner in groups_of(one))]
+
+
+def with_folds(group: Group, count: int) -> Group:
+    """Return the same group with NAME.folds replaced by NAME.fold0, NAME.fold1 and so on, all of them."""
+    members: dict[str, str | Group] = {}
+    for name, one in group.members.items():
+        if isinstance(one, Group):
+            members[name] = with_folds(one, count)
+        elif one.endswith(".folds"):
+            leaves_of = [f"{one.removesuffix('.folds')}.fold{fold}" for fold in range(count)]
+            members.update({leaf: leaf for leaf in leaves_of})
+        else:
+            members[name] = one
+    return group.model_copy(update={"members": members})
 
 
 def in_files(group: Group, suffix: str) -> Group:

@@ -77,11 +77,15 @@ def colour(label: NDArray[np.uint8], task: Task) -> Rgb:
         painted: Rgb = task.palette[label]
         return painted
     planes = label[None] if task.kind == "binary" else label
-    total = np.zeros((*planes.shape[1:], 3), np.float32)
-    for plane, row in zip(planes, task.palette.astype(np.float32), strict=True):
-        total += plane[..., None].astype(np.float32) * row
-    depth = np.maximum(planes.sum(axis=0, dtype=np.float32), 1.0)
-    return np.asarray((total / depth[..., None]).round(), np.uint8)
+    total = np.zeros((3, *planes.shape[1:]), np.uint16)  # 255 planes of 255 still fit
+    for plane, row in zip(planes, task.palette.astype(np.uint16), strict=True):
+        for place, tone in enumerate(row):
+            total[place] += plane * tone
+    depth = np.maximum(planes.sum(axis=0, dtype=np.uint16), 1).astype(np.float32)
+    mixed: Rgb = np.empty((*planes.shape[1:], 3), np.uint8)
+    for place, channel in enumerate(total):
+        mixed[..., place] = (channel / depth).round()
+    return mixed
 
 
 def overlay(image: Rgb, label: NDArray[np.uint8], task: Task, strength: float = 0.5) -> Rgb:
