@@ -5,6 +5,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyogrio
 import pytest
@@ -93,7 +94,14 @@ def _check(folder: Path, run: Path) -> None:
 
 
 def _check_polygons(cli, command, folder: Path) -> None:
-    """Polygons are drawn of rasters that are there, once, and hold the same pixels."""
+    """Polygons are drawn of rasters that are there, once, and hold the same pixels, across windows without a cut."""
+    code, out, err = cli(*command, "--polygons", "gpkg")
+    assert code == 0, err
+    with rasterio.open(folder / "scene_classes.tif") as file:
+        classes = file.read(1)
+    shapes = shapely.from_wkb(pyogrio.raw.read(folder / "scene_polygons.gpkg")[2])
+    assert np.array_equal(rasterize(shapes, classes.shape, transform=PLACE), classes == 1)
+    assert len(shapes) == cv2.connectedComponents((classes == 1).astype(np.uint8), connectivity=4)[0] - 1
     code, out, err = cli(*command, "--polygons", "gpkg", "--min-area", "1")
     assert (code, " in scene_polygons.gpkg" in out) == (0, True), err
     with rasterio.open(folder / "scene_classes.tif") as file:
