@@ -1,0 +1,369 @@
+"""Each family of the podium solutions on a real set: does it learn, does it beat a trivial answer, does voting help?
+
+    python -m bench.families PATH [--only FAMILY ...] [--steps 120] [--out runs/families]
+
+PATH is the folder of all sets. Sets are cut down (`bench.family_sets`), networks are tiny and begin at random weights,
+as two CPU cores have time for. Three members of a family differ in seed and augmentation; two folds each. One JSON line
+a family goes into OUT/families.jsonl; finished families are not repeated, and interrupted runs go on.
+
+Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: `constant`, the best of nothing, each
+class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
+Held out: items in no fold; `blend` is the decided answer, `vote` the vote of the members' own submission files (at
+least 2 of 3; class vote with weights from out-of-fold scores; share .45), each beside the best member alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.family_sets import prepare
+from maskwright.core import rle
+from maskwright.core.recipe.blocks import Recipe
+from maskwright.core.recipe.load import build
+from maskwright.data.items import Item, read_item
+from maskwright.data.sources.open import open_source
+from maskwright.scoring.counts import Counts, count
+from maskwright.scoring.scores import score
+
+Label = NDArray[np.uint8]
+SWIN = {"embed": 24, "depths": [1, 1, 2, 1], "heads": [1, 2, 4, 8], "drop_path": 0.0}
+MIT = {"dims": [16, 32, 40, 64], "depths": [1, 1, 1, 1]}
+INTERN = {"channels": 16, "depths": [1, 1, 2, 1], "groups": [2, 4, 8, 16], "drop_path": 0.0}
+QUERIES = {
+    "channels": 64,
+    "heads": 4,
+    "queries": 16,
+    "pixel_layers": 2,
+    "pixel_hidden": 128,
+    "layers": 3,
+    "hidden": 128,
+}
+AUGMENT = {
+    "a": ["hflip"],
+    "b": ["hflip", {"scale_crop": {"scale": [0.75, 1.5]}}],
+    "c": ["hflip", {"brightness_contrast": {"p": 0.7}}],
+}
+"""Member -> what it sees; seeds follow from names."""
+PLACE = 32
+"""Side of the grid on which training labels are averaged."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A network, the set it learns, and how."""
+
+    on: str
+    model: dict[str, Any]
+    loss: dict[str, Any] = field(default_factory=dict)
+    lr: float = 2e-3
+    crop: int = 96
+    batch: int = 8
+    longer: float = 1.0
+    """How many times as many steps as the others."""
+
+
+FAMILIES = {
+    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}, batch=4),
+    "upernet": Family(
+        "camvid",
+        {
+            "architecture": "upernet_mmseg",
+            "encoder": "swin_tiny",
+            "options": {"encoder": SWIN, "channels": 32},
+            "aux": {"fcn": {"channels": 32}},
+        },
+    ),
+    "segformer": Family(
+        "camvid",
+        {"architecture": "segformer_mmseg", "encoder": "mit_b0", "options": {"encoder": MIT, "channels": 64}},
+    ),
+    "mask2former": Family(
+        "nuclei",
+        {"architecture": "mask2former", "encoder": "swin_tiny", "options": {"encoder": SWIN, **QUERIES}},
+        {"mask_set": {"points": 1024}},
+        lr=1e-3,
+    ),
+    "mask2former maps": Family(
+        "chest",
+        {
+            "architecture": "mask2former",
+            "encoder": "swin_tiny",
+            "options": {"encoder": SWIN, **QUERIES, "answer": "maps"},
+        },
+        {"bce": 0.5, "dice": 0.5},
+        lr=1e-3,
+    ),
+    "internimage": Family(
+        "nuclei",
+        {
+            "architecture": "upernet_mmseg",
+            "encoder": "internimage_t",
+            "options": {"encoder": INTERN, "channels": 32},
+            "aux": {"fcn": {"channels": 32}},
+        },
+        batch=4,
+    ),
+    "efficient_fpn": Family(
+        "kampala",
+        {
+            "architecture": "efficient_fpn",
+            "encoder": "mish_efficientnet_b0",
+            "options": {"aspp": False},
+            "aux": {"twin": 0.1, "presence": 1.0},
+        },
+        {"focal": {"weight": 1.0, "alpha": 0.75, "gamma": 2.0}},
+        crop=128,
+    ),
+    "regnet_unet": Family(
+        "water",
+        {"architecture": "unet_stride1", "encoder": "tu-regnetx_002", "spectral": 32},
+        {"lovasz_hinge": {"elu": True}},
+        lr=1e-3,
+        crop=64,
+    ),
+}
+
+
+def main() -> None:
+    """Run every family that is not in the file yet, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
+    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--out", type=Path, default=Path("runs/families"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "families.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for name in options.only or FAMILIES:
+        if name in [line["family"] for line in lines]:
+            continue
+        lines.append(measure(name, options))
+        with file.open("a") as handle:
+            handle.write(json.dumps(lines[-1]) + "\n")
+        print(told(lines[-1]), flush=True)
+    print("\n".join(["", *(told(line) for line in lines)]))
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Train a family's members, decide, vote, and score everything."""
+    family, run = FAMILIES[name], options.out / name.replace(" ", "_")
+    begun, busy = time.monotonic(), busy_seconds()
+    common = prepare(family.on, options.path.absolute(), (options.out / "data" / family.on).absolute())
+    plain = make_recipe(name, common, round(options.steps * family.longer))
+    maskwright(plain, run, "--until", "decide")
+    evidence = json.loads((run / "decision.json").read_text())["evidence"]
+    alone = {each["name"]: each["fixed"] for each in evidence["members"]}
+    plain["output"] = [vote_block(common["task"]["kind"], alone)]
+    maskwright(plain, run)
+    recipe = build(plain)
+    held = json.loads((run / "held_out.json").read_text())[0]
+    return {
+        "family": name,
+        "set": family.on,
+        "items": evidence["items"],
+        "held": held["items"],
+        "steps": plain["members"]["a"]["train"]["steps_per_epoch"] * EPOCHS,
+        "crop": family.crop,
+        "batch": family.batch,
+        "parameters": parameters(run),
+        "loss": losses(run),
+        "out of fold": evidence["honest"],
+        "members": alone,
+        **trivial(recipe, run),
+        "blend": held["decided"],
+        "blend members": {each["name"]: max(each["fixed"], each["tuned"]) for each in held["members"]},
+        **votes(recipe, run),
+        "cpu seconds": round(busy_seconds() - busy),
+        "seconds": round(time.monotonic() - begun),
+    }
+
+
+EPOCHS = 4
+
+
+def make_recipe(name: str, common: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """Return the recipe of a family: three members, two folds."""
+    family = FAMILIES[name]
+    train = {
+        "epochs": EPOCHS,
+        "steps_per_epoch": max(1, steps // EPOCHS),
+        "batch_size": family.batch,
+        "crop": family.crop,
+        "precision": "fp32",
+        "ema": 0.95,
+        "validate_every": EPOCHS,
+        "workers": 0,
+    }
+    member = {
+        "model": family.model,
+        "loss": family.loss,
+        "optimizer": {"lr": family.lr},
+        "train": train,
+        "predict": {"window": "whole"},
+    }
+    return {
+        "version": 1,
+        "name": f"family-{name.replace(' ', '-')}",
+        **common,
+        "members": {each: {**member, "augment": augment} for each, augment in AUGMENT.items()},
+        "output": [{"format": "masks"}],
+    }
+
+
+def vote_block(kind: str, alone: Mapping[str, float]) -> dict[str, Any]:
+    """Return the vote that the seed with such a task took."""
+    table: dict[str, Any] = {"format": "rle_csv", "file": "vote.csv"}
+    group: dict[str, Any] = {"members": list(alone)}
+    if kind == "binary":
+        group["at_least"] = 2
+    elif kind == "multilabel":
+        table["class_column"], group["threshold"] = "class", 0.45
+    else:
+        table["format"], group["weights"] = "class_string_csv", dict(alone)
+    return {"format": "vote", "of": table, "group": group}
+
+
+def maskwright(recipe: Mapping[str, Any], run: Path, *more: str) -> None:
+    """Run the recipe as a user would."""
+    run.mkdir(parents=True, exist_ok=True)
+    path = run.with_suffix(".yaml")
+    path.write_text(json.dumps(recipe))
+    with run.with_suffix(".log").open("a") as log:
+        command = [sys.executable, "-m", "maskwright", "run", str(path), "--out", str(run), *more]
+        subprocess.run(command, check=True, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def busy_seconds() -> float:
+    """Return the processor seconds of all finished children."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def parameters(run: Path) -> int:
+    """Return how many numbers a member has learned."""
+    from maskwright.models.weights import load_model
+
+    model, _ = load_model(run / "members" / "a" / "fold0" / "last.safetensors")
+    return sum(each.numel() for each in model.parameters())
+
+
+def losses(run: Path) -> dict[str, Any]:
+    """Return mean losses of the first and last tenth of all trainings, and in how many they fell."""
+    ends = []
+    for log in sorted(run.glob("members/*/fold*/log.jsonl")):
+        steps = [json.loads(line)["loss"] for line in log.read_text().splitlines()]
+        tenth = max(1, len(steps) // 10)
+        ends.append((statistics.mean(steps[:tenth]), statistics.mean(steps[-tenth:])))
+    first, last = (statistics.mean(each[side] for each in ends) for side in (0, 1))
+    return {"first": first, "last": last, "fell": sum(b < a for a, b in ends), "of": len(ends)}
+
+
+def items_of(recipe: Recipe, block: Any) -> Iterator[Item]:
+    """Read all items of a part."""
+    source = open_source(block, Path(recipe.data.root), recipe.task)
+    for key in source.keys:
+        yield read_item(source, key, recipe.task, recipe.data.max_pixels)
+
+
+def planes_of(label: Label, recipe: Recipe) -> NDArray[np.float32]:
+    """Return the label as float32 (K, H, W) of 0 and 1; binary has one plane."""
+    if recipe.task.kind == "multilabel":
+        return label.astype(np.float32)
+    wanted = range(1, 2) if recipe.task.kind == "binary" else range(len(recipe.task.classes))
+    return np.stack([label == value for value in wanted]).astype(np.float32)
+
+
+def trivial(recipe: Recipe, run: Path) -> dict[str, float]:
+    """Score the best constant answer, and what most items of the other fold have at each place."""
+    task = recipe.task
+    with (run / "folds.csv").open() as file:
+        fold = {row["key"]: int(row["fold"]) for row in csv.DictReader(file)}
+    items = {item.key: item for item in items_of(recipe, recipe.data.train) if fold[item.key] >= 0}
+    answers = range(task.planes) if task.kind == "multiclass" else (0, 1)
+    constant = [Counts.zero(task.planes) for _ in answers]
+    place = Counts.zero(task.planes)
+    small = {key: grid(item, recipe) for key, item in items.items()}
+    for key, item in items.items():
+        assert item.label is not None
+        for value in answers:
+            constant[value] += count(item.label, np.full_like(item.label, value), item.valid, task)
+        prior = np.mean([small[other] for other in items if fold[other] != fold[key]], axis=0)
+        wide = np.stack([cv2.resize(plane, item.shape[::-1]) for plane in prior])
+        said = wide.argmax(0) if task.kind == "multiclass" else wide > 0.5
+        said = said[0] if task.kind == "binary" else said
+        place += count(item.label, said.astype(np.uint8), item.valid, task)
+    return {"constant": max(score(each, "iou") for each in constant), "place": score(place, "iou")}
+
+
+def grid(item: Item, recipe: Recipe) -> NDArray[np.float32]:
+    """Return how much of each class lies in each cell of a coarse grid over the image."""
+    assert item.label is not None
+    planes = planes_of(item.label, recipe) * item.valid
+    return np.stack([cv2.resize(plane, (PLACE, PLACE), interpolation=cv2.INTER_AREA) for plane in planes])
+
+
+def votes(recipe: Recipe, run: Path) -> dict[str, Any]:
+    """Score the vote and the members' own submissions on the held-out items."""
+    output = run / "output"
+    files = {path.stem: path for path in sorted((output / "vote_members").glob("*.csv"))}
+    assert sorted(files) == sorted(recipe.members), files
+    truth = {item.key: item for item in items_of(recipe, recipe.data.test)}
+    found = {name: of_file(path, recipe, truth) for name, path in {"vote": output / "vote.csv", **files}.items()}
+    return {"vote": found.pop("vote"), "vote members": found}
+
+
+def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> float:
+    """Score a submission file."""
+    task, total, seen = recipe.task, Counts.zero(recipe.task.planes), set()
+    planes: dict[str, dict[str, Label]] = {}
+    with path.open() as file:
+        for row in csv.DictReader(file):
+            key, text = row.get("image_id") or row["ImageId"], row.get("PredictionString") or row.get("EncodedPixels")
+            shape = truth[key].shape
+            if task.kind == "multiclass":
+                label = np.array((text or "").split(), np.uint8).reshape(shape)
+            else:
+                label = rle.decode(text or "", shape, "row", 1)
+            planes.setdefault(key, {})[row.get("class") or ""] = label
+    for key, item in truth.items():
+        assert item.label is not None
+        seen.add(key)
+        mine = planes[key]
+        label = np.stack([mine[name] for name in task.classes]) if task.kind == "multilabel" else mine[""]
+        total += count(item.label, label, item.valid, task)
+    assert seen == planes.keys()
+    return score(total, "iou")
+
+
+def told(line: Mapping[str, Any]) -> str:
+    """Return a family's row of the table."""
+    loss, best = line["loss"], max(line["members"].values())
+    blend, vote = max(line["blend members"].values()), max(line["vote members"].values())
+    return (
+        f"| {line['family']} | {line['set']}, {line['items']} + {line['held']} | {line['parameters'] / 1e6:.2f} M, "
+        f"{line['steps']} x {line['batch']} at {line['crop']} px | {loss['first']:.3f} to {loss['last']:.3f} "
+        f"({loss['fell']} of {loss['of']}) | {line['out of fold']:.3f} ({best:.3f}) | {line['constant']:.3f}, "
+        f"{line['place']:.3f} | {line['blend']:.3f} ({blend:.3f}) | {line['vote']:.3f} ({vote:.3f}) | "
+        f"{line['cpu seconds'] / 60:.1f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
