@@ -51,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": run.report,
     "export-view": view.export_view,
     "suspects": doubt.suspects,
+    "mine": doubt.mine,
     "demo": run.demo,
     "queue": queue.queue,
     "init": inspect.init,

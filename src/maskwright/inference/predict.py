@@ -152,11 +152,22 @@ def predict_image(
     Returns:
         float32 (K, H, W) in [0, 1].
     """
-    forward = Forward(models, task, predict.tta, Machine(device), Views.of(predict))
+    return answer_image(Forward(models, task, predict.tta, Machine(device), Views.of(predict)), image, predict)
+
+
+def answer_image(forward: Forward, image: Floats, predict: Predict, name: str = "") -> Floats:
+    """Return the averaged probabilities of one image at its own size, float32 (K, H, W) in [0, 1].
+
+    Args:
+        forward: the models.
+        image: float32 (B bands, H, W), prepared as in training.
+        predict: window, overlap, seam, batch_size.
+        name: of the item, for messages.
+    """
     if predict.window_shape is None:
-        whole: Floats = forward(image[None])[0]
+        whole: Floats = forward(image[None], [name] if name else [])[0]
         return whole
-    bands = _sliding(forward, image, predict, predict.window_shape, "")
+    bands = _sliding(forward, image, predict, predict.window_shape, name)
     return np.concatenate(list(bands), axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Which items training is to avoid: a list of suspicious labels that the recipe names, and how often they are drawn."""
+"""Which items a fold's training avoids, and which it seeks: suspicious labels, mined windows, hard negatives."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 from maskwright.core.errors import InputError
 from maskwright.core.files import inside
 from maskwright.core.recipe.blocks import Doubted
+from maskwright.core.recipe.load import digest
 from maskwright.data.findings import refuse
+from maskwright.data.folds.folds import HOLDOUT
 from maskwright.data.sources.csv_file import CsvFile
+from maskwright.data.sources.mined import mined_parts, names_of
 from maskwright.workflows.session import Session
 
 
@@ -39,9 +42,36 @@ def avoided(session: Session) -> Mapping[str, float]:
 def avoiding_inputs(session: Session) -> dict[str, Any]:
     """Return what a training depends on here: settings, and which items the list is about."""
     block = session.recipe.data.suspects
-    if block is None:
-        return {}
-    return {"suspects": {"weight": block.weight, "items": sorted(avoided(session))}}
+    found: dict[str, Any] = {}
+    if block is not None:
+        found["suspects"] = {"weight": block.weight, "items": sorted(avoided(session))}
+    mined = [digest(part.listed.model_dump(mode="json")) for _, part in mined_parts(session.train_source)]
+    return {**found, "mined": mined} if mined else found
+
+
+def not_for(session: Session, fold: int) -> frozenset[str]:
+    """Return mined windows that a fold may not train on, since its own models saw something there.
+
+    Raises:
+        InputError: a list was made by models that saw what this fold is scored on.
+    """
+    source, found = session.train_source, set()
+    for start, part in mined_parts(source):
+        held = [row.key for row in session.fold_rows() if row.fold in (fold, HOLDOUT)]
+        part.refuse_seen(fold, (names_of(source, key) for key in held))
+        found |= {start + key for key, one in part.negatives.items() if fold not in one.folds}
+    return frozenset(found)
+
+
+def sought(session: Session, fold: int) -> Mapping[str, float]:
+    """Return key -> how much more often a fold draws it, for labelled items on which its own models were wrong."""
+    source = session.train_source
+    factors: dict[str, float] = {}
+    for _, part in mined_parts(source):
+        names = {one.key for one in part.listed.hard if one.fold == fold}
+        if names and part.block.hard > 1:
+            factors |= {key: part.block.hard for key in source.keys if not names.isdisjoint(names_of(source, key))}
+    return factors
 
 
 def _path(session: Session, block: Doubted) -> Path:

@@ -29,7 +29,7 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
     member = session.recipe.members[name]
-    keys = reading.drawn_keys(session, folds.train_keys(rows, fold, print_, session.recipe.folds))
+    keys = reading.drawn_keys(session, folds.train_keys(rows, fold, print_, session.recipe.folds), fold)
     first = None if member.model.other is None else session.run.fold(member.model.other, fold)
     return FoldJob(
         member=member,
@@ -42,7 +42,7 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
         seed=sample_seed(session.recipe.seed, int(digest(name), 16) % 2**31, fold),
         metric=best_by(session, name),
         frequency=_frequency(session, print_, keys),
-        weights=reading.weights_of(session, keys),
+        weights=reading.weights_of(session, keys, fold),
         pixels=reading.pixels_of(print_, keys),
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,

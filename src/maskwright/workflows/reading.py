@@ -16,31 +16,33 @@ from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.cache.cache import CacheSpec, tidy
 from maskwright.data.cache.choice import Use, choose
 from maskwright.data.preprocess import Preprocess
-from maskwright.workflows.avoiding import avoided
+from maskwright.workflows.avoiding import avoided, not_for, sought
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
     from maskwright.core.recipe.members import Train
 
 
-def weights_of(session: Session, keys: Sequence[str]) -> tuple[float, ...] | None:
+def weights_of(session: Session, keys: Sequence[str], fold: int) -> tuple[float, ...] | None:
     """Return how often each item is drawn relative to others; None where all are alike."""
-    factors = avoided(session)
-    weights = tuple(session.train_source.weight(key) * factors.get(key, 1.0) for key in keys)
+    less, more = avoided(session), sought(session, fold)
+    weights = tuple(session.train_source.weight(key) * less.get(key, 1.0) * more.get(key, 1.0) for key in keys)
     return weights if len(set(weights)) > 1 else None
 
 
-def drawn_keys(session: Session, keys: Sequence[str]) -> tuple[str, ...]:
-    """Return the items of a fold's training that are ever drawn: without suspicious ones of weight 0.
+def drawn_keys(session: Session, keys: Sequence[str], fold: int) -> tuple[str, ...]:
+    """Return the items of a fold's training that are ever drawn.
+
+    Left out are suspicious ones of weight 0, and mined windows in which its own models saw something.
 
     Raises:
-        InputError: nothing is left.
+        InputError: nothing is left, or windows were mined by models that saw what the fold is scored on.
     """
-    factors = avoided(session)
-    left = tuple(key for key in keys if factors.get(key, 1.0) > 0)
+    factors, closed = avoided(session), not_for(session, fold)
+    left = tuple(key for key in keys if factors.get(key, 1.0) > 0 and key not in closed)
     if not left:
         raise InputError(
-            f"all {len(keys)} items that a fold trains on are suspicious",
+            f"all {len(keys)} items that fold {fold} trains on are suspicious",
             where="data.suspects",
             fix="raise data.suspects.above, or give a weight above 0",
         )

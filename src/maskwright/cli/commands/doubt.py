@@ -28,3 +28,20 @@ def suspects(
     from maskwright.workflows.suspects import suspects as rank
 
     rank(open_recipe(recipe, overrides, out, quick), top, to, view)
+
+
+def mine(
+    recipe: RecipeArgument,
+    pool: Annotated[Path, typer.Option("--pool", help="Folder of images without labels.")],
+    overrides: Overrides = None,
+    out: Out = None,
+    list_only: Annotated[bool, typer.Option("--list-only", help="Write the list, and train nothing.")] = False,
+    quick: Quick = False,
+) -> None:
+    """Find images and windows without anything in them, train with them as background, and judge whether that helps.
+
+    Example: maskwright mine examples/kampala_masks.yaml data.root=PATH mine.window=128 --pool PATH/more
+    """
+    from maskwright.workflows.mined import run_mine
+
+    run_mine(open_recipe(recipe, overrides, out, quick), pool, train=not list_only)

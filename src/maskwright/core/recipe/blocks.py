@@ -16,6 +16,7 @@ from maskwright.core.recipe.derived import BandName, check_derived
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
 from maskwright.core.recipe.members import Member
+from maskwright.core.recipe.mining import Mining
 from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, output_clashes, vote_clashes
 from maskwright.core.recipe.scene_output import scenes_clashes
 from maskwright.core.recipe.scores import Scores
@@ -236,6 +237,8 @@ class Recipe(Block):
     """How items are split."""
     members: dict[str, Member] = Field(default_factory=dict)
     """Name -> member. inspect and split need none."""
+    mine: Mining | None = None
+    """What maskwright mine looks for; None: its defaults."""
     trackers: tuple[Tracker, ...] = ()
     """Who is told of losses and held-out scores while training, beside log.jsonl and history.csv: tensorboard, wandb,
     mlflow, or a block with settings, e.g. {name: mlflow, uri: databricks}."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maskwright.core.errors import near
-from maskwright.core.labels import Task
+from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.sources import (
     CocoSource,
     FolderSource,
     MaskBlock,
     MergeSource,
+    MinedSource,
     PlainSource,
     PolygonsSource,
     RleCsvSource,
@@ -40,6 +41,9 @@ def source_clashes(name: str, source: Source, task: Task) -> list[str]:
             found.append(_unlabelled(where, part))
         if name == "test" and part.role == "train_only":
             found.append(f"{where}.role: train_only items are for data.train; test items are predicted and scored")
+    if isinstance(source, MergeSource) and source.bare is not None and source.bare not in source.parts:
+        hint = near(source.bare, source.parts)
+        found.append(f"data.{name}.bare: no part '{source.bare}'{hint}; use one of: {', '.join(source.parts)}")
     labels = {is_labelled(part) for _, part in parts_of("", source)}
     if name == "test" and len(labels) > 1:
         listed = ", ".join(where for where, part in parts_of("data.test", source) if not is_labelled(part))
@@ -78,6 +82,8 @@ def _of_part(where: str, source: PlainSource, task: Task) -> list[str]:
         return vector_clashes(where, source, task)
     if isinstance(source, SceneSource):
         return _of_scenes(where, source, task)
+    if isinstance(source, MinedSource):
+        return _of_mined(where, task)
     found = _of_table(where, source, task) if isinstance(source, TableSource) else []
     if (
         isinstance(source, FolderSource)
@@ -103,6 +109,12 @@ def _of_scenes(where: str, source: SceneSource, task: Task) -> list[str]:
         for raw, value in (source.values or {}).items()
         if value != "ignore" and value not in task.values
     ]
+
+
+def _of_mined(where: str, task: Task) -> list[str]:
+    if task.kind != "multiclass" or looks_background(task.classes[0]):
+        return []
+    return [f"{where}.format: mined windows are background, and the first class is '{task.classes[0]}'; leave it out"]
 
 
 def _of_runs(where: str, source: RleCsvSource, task: Task) -> list[str]:

@@ -287,12 +287,31 @@ class SceneSource(SourceBlock):
         return (self.chip, self.chip) if isinstance(self.chip, int) else (self.chip[0], self.chip[1])
 
 
+class MinedSource(SourceBlock):
+    """Windows of images without labels in which models found nothing: all background, listed by maskwright mine.
+
+    Nothing is copied. A window trains only the folds whose own models looked at it.
+    """
+
+    format: Literal["mined"] = "mined"
+    list: str
+    """JSON file that maskwright mine wrote; relative to the current directory, as data.root is."""
+    images: str = "."
+    """Folder that the list's images lie in, relative to data.root."""
+    role: Literal["train_only"] = "train_only"
+    """These items are never scored."""
+    hard: float = Field(default=3.0, ge=1, le=100)
+    """How much more often labelled items are drawn on which a fold's own models were confidently wrong; 1: no more."""
+
+
 class MergeSource(Block):
     """Several sources as one; keys begin with the part's name and a slash."""
 
     format: Literal["merge"] = "merge"
     parts: dict[PartName, PlainSource] = Field(min_length=1)
     """Name -> source, each with its own weight and role."""
+    bare: PartName | None = None
+    """Part whose keys stay as they are alone, so that folds and lists of a recipe without the merge hold."""
 
 
 def vector_clashes(name: str, source: CocoSource | PolygonsSource | SceneSource, task: Task) -> list[str]:
@@ -323,10 +342,11 @@ def vector_clashes(name: str, source: CocoSource | PolygonsSource | SceneSource,
 
 
 PlainSource = Annotated[
-    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource, Field(discriminator="format")
+    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource | MinedSource,
+    Field(discriminator="format"),
 ]
 Source = Annotated[
-    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource | MergeSource,
+    FolderSource | RleCsvSource | CocoSource | PolygonsSource | TableSource | SceneSource | MinedSource | MergeSource,
     Field(discriminator="format"),
 ]
 MergeSource.model_rebuild()

@@ -26,6 +26,7 @@ from maskwright.data.audit.values import explain_values
 from maskwright.data.audit.view import View
 from maskwright.data.findings import Finding, faults_of, refuse
 from maskwright.data.sources.base import Source
+from maskwright.data.sources.mined import mined_keys
 from maskwright.data.sources.open import join_source, limit_keys, limited
 
 Joined = tuple[Source | None, Sequence[Finding]]
@@ -161,7 +162,9 @@ def join_sets(task: Task, data: Data) -> dict[str, Joined]:
             continue
         source, faults = join_source(block, Path(data.root), task)
         if source is not None and data.limit is not None:
-            source = limited(source, limit_keys(source.keys, data.limit))
+            mined = mined_keys(source)
+            counted = limit_keys([key for key in source.keys if key not in mined], data.limit)
+            source = limited(source, (*counted, *mined))
         joined[name] = source, faults
     return joined
 

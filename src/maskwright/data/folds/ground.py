@@ -62,7 +62,8 @@ def placed_groups(fingerprint: Fingerprint, spatial: Spatial, folds: int, source
     if spatial.unit == "scene":
         return {key: _scene(key, source) for key in keys}
     known = plots_of(fingerprint)
-    nowhere = [key for key in keys if key not in known or known[key].plane.startswith("pixels of ")]
+    lost = [key for key in keys if key not in known or known[key].plane.startswith("pixels of ")]
+    nowhere = [key for key in lost if key in known or source is None or source.scored(key)]
     if nowhere:
         more = f" (and {len(nowhere) - 1} more)" if nowhere[1:] else ""
         raise InputError(
@@ -70,9 +71,11 @@ def placed_groups(fingerprint: Fingerprint, spatial: Spatial, folds: int, source
             where="folds.spatial",
             fix="give format: scenes with coordinates, or choose unit: scene",
         )
+    alone = {key: f"alone {key}" for key in lost}
     if spatial.unit == "cluster":
-        return _clusters(fingerprint, spatial.clusters or UNITS_A_FOLD * folds)
-    return _blocks(known, block_size(fingerprint, spatial, folds))
+        return alone | _clusters(fingerprint, spatial.clusters or UNITS_A_FOLD * folds)
+    placed = {key: plot for key, plot in known.items() if key not in alone}
+    return alone | _blocks(placed, block_size(fingerprint, spatial, folds))
 
 
 def _scene(key: str, source: Source | None) -> str:

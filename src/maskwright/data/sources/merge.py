@@ -28,9 +28,19 @@ class Merged:
     weights: Mapping[str, float]
     train_only: frozenset[str]
     """Names of parts that are never scored."""
+    bare: str | None = None
+    """The part whose keys do not begin with its name."""
+
+    def place(self, key: str) -> tuple[str, str]:
+        """Return the part that an item is of, and its key there."""
+        name, slash, inner = key.partition("/")
+        if slash and name in self.parts and name != self.bare:
+            return name, inner
+        assert self.bare is not None, key
+        return self.bare, key
 
     def _part(self, key: str) -> tuple[Source, str]:
-        name, _, inner = key.partition("/")
+        name, inner = self.place(key)
         return self.parts[name], inner
 
     def image_path(self, key: str) -> Path:
@@ -50,17 +60,17 @@ class Merged:
 
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return what else is known of an item, and the name of its part."""
-        part, inner = self._part(key)
-        return {"part": key.partition("/")[0], **part.attributes(inner)}
+        name, inner = self.place(key)
+        return {"part": name, **self.parts[name].attributes(inner)}
 
     def weight(self, key: str) -> float:
         """Return the weight of the item's part."""
-        return self.weights[key.partition("/")[0]]
+        return self.weights[self.place(key)[0]]
 
     def scored(self, key: str) -> bool:
         """Whether an item may be held out and scored: its part may be, and the part says so of it."""
-        part, inner = self._part(key)
-        return key.partition("/")[0] not in self.train_only and part.scored(inner)
+        name, inner = self.place(key)
+        return name not in self.train_only and self.parts[name].scored(inner)
 
     def palette(self, key: str) -> bytes | None:
         """Return the palette of an item's mask where its indices are class ids."""
@@ -89,9 +99,10 @@ class Merged:
 
     def ground(self, key: str) -> Ground | None:
         """Return where an item lies on the ground; pixels of a scene without coordinates are of this part alone."""
-        part, inner = self._part(key)
-        found = part.ground(inner)
-        name = key.partition("/")[0]
+        name, inner = self.place(key)
+        found = self.parts[name].ground(inner)
+        if name == self.bare:
+            return found
         return found._replace(plane=f"{name}/{found.plane}") if found is not None and found.plane else found
 
     def read_label(self, key: str, shape: Shape, task: Task) -> tuple[Label, Valid]:
@@ -118,23 +129,29 @@ def join(block: MergeSource, root: Path, task: Task, join_part: Join) -> tuple[M
     notes: list[str] = []
     for name, inner in block.parts.items():
         part, found = join_part(inner, root, task)
-        findings += [_of_part(name, finding) for finding in found]
+        findings += [_of_part(name, finding, bare=name == block.bare) for finding in found]
         if part is not None:
             parts[name] = part
             notes += [f"{name}: {note}" for note in part.notes]
     if not parts:
         return None, findings
+    keys = {name: [key if name == block.bare else f"{name}/{key}" for key in part.keys] for name, part in parts.items()}
+    taken = [key for key in keys.get(block.bare or "", []) if key.partition("/")[0] in set(block.parts) - {block.bare}]
+    if taken:
+        what = f"the key '{taken[0]}' of the bare part begins with the name of another part"
+        findings.append(Finding("nothing_joins", str(block.bare), what, "rename that part", tuple(taken)))
     merged = Merged(
-        keys=tuple(sorted(f"{name}/{key}" for name, part in parts.items() for key in part.keys)),
+        keys=tuple(sorted(key for mine in keys.values() for key in mine)),
         labelled=all(part.labelled for part in parts.values()),
         notes=tuple(notes),
         parts=parts,
         weights={name: inner.weight for name, inner in block.parts.items()},
         train_only=frozenset(name for name, inner in block.parts.items() if inner.role == "train_only"),
+        bare=block.bare,
     )
     return merged, findings
 
 
-def _of_part(name: str, finding: Finding) -> Finding:
+def _of_part(name: str, finding: Finding, *, bare: bool) -> Finding:
     where = f"{name}: {finding.where}" if finding.where else name
-    return replace(finding, where=where, keys=tuple(f"{name}/{key}" for key in finding.keys))
+    return replace(finding, where=where, keys=finding.keys if bare else tuple(f"{name}/{key}" for key in finding.keys))

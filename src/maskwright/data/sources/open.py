@@ -10,7 +10,7 @@ from maskwright.core.errors import InputError, StorageError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.data.findings import Finding, refuse
-from maskwright.data.sources import coco, folder, merge, polygons, rle_csv, scenes, table
+from maskwright.data.sources import coco, folder, merge, mined, polygons, rle_csv, scenes, table
 from maskwright.data.sources.base import Source, limit_keys, limited
 
 __all__ = ["join_source", "limit_keys", "limited", "open_source"]
@@ -53,6 +53,7 @@ SOURCES: dict[str, Callable[[Any, Path, Task], tuple[Source | None, list[Finding
     "polygons": polygons.join,
     "csv": table.join,
     "scenes": scenes.join,
+    "mined": mined.join,
     "merge": _merge,
 }
 """Format in the recipe -> the function that joins it."""

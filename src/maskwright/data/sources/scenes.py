@@ -204,7 +204,7 @@ def grid_of(source: Source, key: str) -> Grid | None:
     if isinstance(source, Limited):
         return grid_of(source.whole, key)
     if isinstance(source, Merged):
-        name, _, inner = key.partition("/")
+        name, inner = source.place(key)
         return grid_of(source.parts[name], inner)
     if isinstance(source, Scenes):
         found = source.chips[key].grid
