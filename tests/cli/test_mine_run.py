@@ -21,7 +21,7 @@ def pooled(folder_set, tmp_path):
         )
     Image.fromarray(draw(rng)[0]).save(tmp_path / "set" / "more" / "full.png")
     member = folder_set["members"]["a"]
-    train = {**member["train"], "epochs": 1, "steps_per_epoch": 16, "crop": 40, "batch_size": 4}
+    train = {**member["train"], "epochs": 1, "steps_per_epoch": 8, "crop": 40, "batch_size": 4}
     model = {**member["model"], "aux": {"presence": 1.0}}
     folder_set["members"]["a"] = {**member, "train": train, "model": model, "optimizer": {"lr": 0.01}}
     folder_set["mine"] = {"window": 20, "pixel": 0.6, "presence": 0.9, "sure": 0.3}
@@ -97,7 +97,7 @@ def test_a_task_without_background_a_pool_without_images_and_folds_that_hold_not
         code, _, err = cli("mine", path, "--pool", pool)
         assert code == 2
         assert err.endswith(says)
-    folder_set["task"] = {"kind": "multiclass", "classes": ["ground", "block"]}
+    folder_set |= {"task": {"kind": "multiclass", "classes": ["ground", "block"]}, "output": [{"format": "masks"}]}
     code, _, err = cli("mine", write_recipe(folder_set), "--pool", "set/none")
     assert code == 2
     assert err.endswith("first class is 'ground', so no pixel is nothing; mining is for tasks with a background\n")

@@ -1,9 +1,12 @@
 """The podium solutions from their recipes: official files in small go in, the competition's file comes out."""
 
+import json
+
 import joblib
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from maskwright.workflows.session import open_session, packaged_recipes
 
@@ -40,6 +43,25 @@ def test_open_cities_goes_from_two_tiers_of_scenes_to_its_chips(cli, tmp_path):
         with rasterio.open(written / name) as file:
             assert (file.count, file.shape, file.dtypes) == (1, (1024, 1024), ("uint8",))
             assert set(np.unique(file.read(1))) <= {0, 255}
+    _mines_negatives(cli, tmp_path, less)
+
+
+def _mines_negatives(cli, tmp_path, less):
+    """Its second step: windows without buildings are listed, trained on and judged."""
+    (tmp_path / "mini" / "more").mkdir()
+    for index, path in enumerate(sorted((tmp_path / "mini" / "test").glob("*/*.tif"))[:2]):
+        with rasterio.open(path) as file:
+            part = np.moveaxis(file.read()[:3, :96, :96], 0, 2)
+        Image.fromarray(part).save(tmp_path / "mini" / "more" / f"{index}.png")
+    loose = ["mine.pixel=1", "mine.presence=1", "mine.window=64"]  # a step or two of training see something everywhere
+    code, out, err = cli("mine", "open_cities", "data.root=mini", "--quick", *less, *loose, "--pool", "mini/more")
+    assert code == 0, err
+    mined = tmp_path / "runs" / "open_cities-quick" / "mined"
+    found = json.loads((mined / "mined.json").read_text())
+    assert len(found["negatives"]) >= 2
+    assert all(value is not None for one in found["negatives"] for value in one["presence"])
+    assert json.loads((mined / "verdict.json").read_text())["kept"] is False
+    assert "mine: false positives at recall " in out
 
 
 def test_every_podium_recipe_runs_quick_from_its_twin():
