@@ -156,6 +156,7 @@ class Mine:
         from maskwright.data.dataset import Preprocess
         from maskwright.inference.emptiness import Voice
         from maskwright.inference.forward import Forward, Machine
+        from maskwright.inference.views import Views
         from maskwright.models.weights import load_model
         from maskwright.training.keep import weight_files
 
@@ -165,9 +166,9 @@ class Mine:
             files = weight_files(self.session.run.fold(name, fold), member.predict.weights)
             loaded = [load_model(path) for path in files]
             models = [model for model, _ in loaded]
-            forward = Forward(
-                models, recipe.task, member.predict.tta, Machine(channels_last=member.train.channels_last)
-            )
+            machine = Machine(channels_last=member.train.channels_last)
+            views = Views.of(member.predict)
+            forward = Forward(models, recipe.task, member.predict.tta, machine, views)
             preprocess = Preprocess.from_plain(loaded[0][1]["preprocess"])
             found.append(Voice(models, forward, member.predict, preprocess, decision.shares[name]))
         return found
