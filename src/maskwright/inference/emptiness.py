@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskwright.core.grid import Window
 from maskwright.core.labels import Task
-from maskwright.core.recipe.members import Predict
+from maskwright.core.recipe.predicting import Predict
 from maskwright.data.preprocess import Preprocess
 from maskwright.inference.forward import Forward
 from maskwright.inference.predict import answer_image
