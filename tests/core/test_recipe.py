@@ -92,7 +92,7 @@ def test_misspelt_key_is_refused_with_the_nearest_name():
         (
             "data.train.format=foldr",
             "r.yaml:data.train.format: unknown value 'foldr' (did you mean 'folder'?); use one of: coco, csv, folder, "
-            "merge, polygons, rle_csv",
+            "merge, mined, polygons, rle_csv",
         ),
         ("data.bands=[]", "r.yaml:data.bands: tuple should have at least 1 item after validation, not 0, got []"),
         (
