@@ -1,6 +1,6 @@
 """Each family of the podium solutions on a real set: does it learn, does it beat a trivial answer, does voting help?
 
-    python -m bench.families PATH [--only FAMILY ...] [--steps 120] [--out runs/families]
+    python -m bench.families PATH [--only FAMILY ...] [--steps 60] [--out runs/families]
 
 PATH is the folder of all sets. Sets are cut down (`bench.family_sets`), networks are tiny and begin at random weights,
 as two CPU cores have time for. Three members of a family differ in seed and augmentation; two folds each. One JSON line
@@ -17,11 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,16 +26,20 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from bench.family_sets import prepare
 from maskwright.core import rle
+from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.load import build
 from maskwright.data.items import Item, read_item
 from maskwright.data.sources.open import open_source
 from maskwright.scoring.counts import Counts, count
 from maskwright.scoring.scores import score
+from maskwright.workflows.run import run_until
+from maskwright.workflows.session import open_session
 
 Label = NDArray[np.uint8]
 SWIN = {"embed": 24, "depths": [1, 1, 2, 1], "heads": [1, 2, 4, 8], "drop_path": 0.0}
@@ -73,13 +73,13 @@ class Family:
     loss: dict[str, Any] = field(default_factory=dict)
     lr: float = 2e-3
     crop: int = 96
-    batch: int = 8
+    batch: int = 4
     longer: float = 1.0
     """How many times as many steps as the others."""
 
 
 FAMILIES = {
-    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}, batch=4),
+    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}),
     "upernet": Family(
         "camvid",
         {
@@ -117,7 +117,6 @@ FAMILIES = {
             "options": {"encoder": INTERN, "channels": 32},
             "aux": {"fcn": {"channels": 32}},
         },
-        batch=4,
     ),
     "efficient_fpn": Family(
         "kampala",
@@ -145,9 +144,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--out", type=Path, default=Path("runs/families"))
     options = parser.parse_args()
+    torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "families.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
@@ -164,10 +164,10 @@ def main() -> None:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train a family's members, decide, vote, and score everything."""
     family, run = FAMILIES[name], options.out / name.replace(" ", "_")
-    begun, busy = time.monotonic(), busy_seconds()
+    begun, busy = time.monotonic(), time.process_time()
     common = prepare(family.on, options.path.absolute(), (options.out / "data" / family.on).absolute())
     plain = make_recipe(name, common, round(options.steps * family.longer))
-    maskwright(plain, run, "--until", "decide")
+    maskwright(plain, run, "decide")
     evidence = json.loads((run / "decision.json").read_text())["evidence"]
     alone = {each["name"]: each["fixed"] for each in evidence["members"]}
     plain["output"] = [vote_block(common["task"]["kind"], alone)]
@@ -190,7 +190,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "blend": held["decided"],
         "blend members": {each["name"]: max(each["fixed"], each["tuned"]) for each in held["members"]},
         **votes(recipe, run),
-        "cpu seconds": round(busy_seconds() - busy),
+        "cpu seconds": round(time.process_time() - busy),
         "seconds": round(time.monotonic() - begun),
     }
 
@@ -240,20 +240,12 @@ def vote_block(kind: str, alone: Mapping[str, float]) -> dict[str, Any]:
     return {"format": "vote", "of": table, "group": group}
 
 
-def maskwright(recipe: Mapping[str, Any], run: Path, *more: str) -> None:
-    """Run the recipe as a user would."""
+def maskwright(recipe: Mapping[str, Any], run: Path, until: str = "report") -> None:
+    """Run the recipe as a user would, but in this process, which has imported everything once."""
     run.mkdir(parents=True, exist_ok=True)
     path = run.with_suffix(".yaml")
     path.write_text(json.dumps(recipe))
-    with run.with_suffix(".log").open("a") as log:
-        command = [sys.executable, "-m", "maskwright", "run", str(path), "--out", str(run), *more]
-        subprocess.run(command, check=True, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def busy_seconds() -> float:
-    """Return the processor seconds of all finished children."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    run_until(open_session(str(path), [], Silent(), out=run), until)
 
 
 def parameters(run: Path) -> int:

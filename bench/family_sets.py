@@ -50,8 +50,9 @@ SETS = {
         "camvid",
         {"kind": "multiclass", "classes": list(CAMVID), "ignore": 11},
         FolderSource(images="train", masks="trainannot"),
-        160,
+        128,
         SEQUENCE,
+        data={"limit": 60},
         held=FolderSource(images="val", masks="valannot"),
     ),
     "chest": Cut(
@@ -68,7 +69,7 @@ SETS = {
         128,
         "^OAM-([0-9]+)-",
     ),
-    "nuclei": Cut("nuclei_dsb2018", {"kind": "binary", "classes": ["nucleus"]}, NUCLEI, 160),
+    "nuclei": Cut("nuclei_dsb2018", {"kind": "binary", "classes": ["nucleus"]}, NUCLEI, 128, data={"limit": 60}),
     "water": Cut(
         "water_ms12",
         {"kind": "binary", "classes": ["water"]},

@@ -152,6 +152,37 @@ def test_lookahead_goes_back_half_way_every_third_step():
         torch.testing.assert_close(back, begin + 0.5 * (ahead - begin))
 
 
+def test_ralamb_goes_as_far_as_the_rate_times_the_weights_where_radam_goes():
+    ours, theirs = small(), small()
+    start = [parameter.detach().clone() for parameter in ours.parameters()]
+    walk(ours, made(ours, "ralamb"), 1)
+    walk(theirs, made(theirs, "radam"), 1)
+    for begin, one, two in zip(start, ours.parameters(), theirs.parameters(), strict=True):
+        plain = two - begin
+        torch.testing.assert_close(one, begin + plain / plain.norm() * 0.05 * begin.norm().clamp_max(10))
+
+
+def test_over9000_is_lookahead_of_ralamb():
+    slow, fast = small(), small()
+    start = [parameter.detach().clone() for parameter in slow.parameters()]
+    walk(slow, made(slow, "over9000"), 3)
+    walk(fast, made(fast, "ralamb"), 3)
+    for begin, back, ahead in zip(start, slow.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(back, begin + 0.5 * (ahead - begin))
+
+
+def test_ralamb_leaves_tensors_of_zeros_and_rates_of_zero_to_radam():
+    net = torch.nn.Linear(3, 2)
+    torch.nn.init.zeros_(net.weight)
+    optimizer = made(net, "ralamb")
+    walk(net, optimizer, 1)
+    assert net.weight.abs().sum() > 0
+    before = net.weight.detach().clone()
+    optimizer.param_groups[0]["lr"] = 0.0
+    walk(net, optimizer, 1)
+    assert torch.equal(net.weight, before)
+
+
 def test_sgd_is_torch_s_with_nesterov():
     ours, theirs = small(), small()
     walk(ours, made(ours, "sgd"), 4)
@@ -170,5 +201,6 @@ def test_unknown_optimizer_is_refused():
     with pytest.raises(InputError) as caught:
         check(Optimizer(name="adam"), "m.optimizer")
     assert str(caught.value) == (
-        "m.optimizer.name: unknown optimizer 'adam' (did you mean 'adamw'?); use one of: adamw, lookahead, radam, sgd"
+        "m.optimizer.name: unknown optimizer 'adam' (did you mean 'adamw'?); use one of: adamw, lookahead, over9000, "
+        "radam, ralamb, sgd"
     )

@@ -11,6 +11,7 @@ from torch import nn
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.recipe.members import Optimizer
 from maskwright.models.adapt import SegModel
+from maskwright.training.pieces import is_piece, local
 
 POSITIONS = ("pos_embed", "relative_position_bias_table", "cls_token", "dist_token", "reg_token", "logit_scale")
 """Tables of transformers that weight decay would only flatten (SEEDS 000.4: 0 on norm and position tables)."""
@@ -150,8 +151,49 @@ def _radam(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
     return torch.optim.RAdam(dealt, lr=block.lr, betas=block.betas, decoupled_weight_decay=True)
 
 
+def _ralamb(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
+    return Ralamb(dealt, lr=block.lr, betas=block.betas, decoupled_weight_decay=True)
+
+
 def _lookahead(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
     return Lookahead(dealt, block)
+
+
+def _over9000(dealt: Groups, block: Optimizer) -> torch.optim.Optimizer:
+    return Over9000(dealt, block)
+
+
+HEAVIEST = 10.0
+"""Length beyond which a tensor's steps grow no more with it (You et al. 2020, LAMB, section 3)."""
+
+
+class Ralamb(torch.optim.RAdam):
+    """RAdam that goes, in each tensor, as far as the learning rate times the length of the tensor's weights.
+
+    Source: layer-wise rates of LARS (You et al. 2017) on RAdam, as SEEDS 004.4 tried it; weight decay is a part of the
+    step that is measured, as in LAMB. A tensor of zeros, or a step of none, is left to RAdam.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> Any:
+        """Take a step."""
+        given = [(group["lr"], each) for group in self.param_groups for each in group["params"]]
+        moving = [(rate, each, each.clone()) for rate, each in given if each.grad is not None]
+        result = super().step(closure)
+        for rate, parameter, before in moving:
+            change = parameter - before
+            weights, far = length(before).clamp_max(HEAVIEST), length(change)
+            trust = torch.where((weights > 0) & (far > 0), rate * weights / far, 1.0)
+            local(parameter).copy_(local(before) + local(change) * trust)
+        return result
+
+
+def length(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the Euclidean length of a tensor, which other processes may hold parts of."""
+    total = local(tensor).square().sum()
+    if is_piece(tensor):
+        torch.distributed.all_reduce(total)
+    return total.sqrt()
 
 
 class Lookahead(torch.optim.RAdam):
@@ -187,9 +229,15 @@ class Lookahead(torch.optim.RAdam):
         return result
 
 
+class Over9000(Lookahead, Ralamb):
+    """Lookahead with Ralamb inside (SEEDS 004.4)."""
+
+
 OPTIMIZERS: Mapping[str, Callable[[Groups, Optimizer], torch.optim.Optimizer]] = {
     "adamw": _adamw,
     "lookahead": _lookahead,
+    "over9000": _over9000,
     "radam": _radam,
+    "ralamb": _ralamb,
     "sgd": _sgd,
 }

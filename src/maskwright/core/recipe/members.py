@@ -92,7 +92,7 @@ class Optimizer(Block):
     """How weights move."""
 
     name: str = "adamw"
-    """A name from training/optim.py: adamw, sgd, radam, lookahead."""
+    """A name from training/optim.py: adamw, sgd, radam, ralamb (RAdam with LARS), lookahead, over9000 (both)."""
     lr: float = Field(default=1e-3, gt=0, le=10)
     """Peak learning rate of the decoder and the head."""
     encoder_lr: float = Field(default=1.0, ge=0, le=100)
@@ -110,7 +110,8 @@ class Optimizer(Block):
     momentum: Beta = 0.9
     """Of sgd, with Nesterov's step where it is above 0."""
     lookahead: tuple[int, float] = (6, 0.5)
-    """Of lookahead (RAdam inside): every so many steps the slow weights go this share of the way to the fast."""
+    """Of lookahead (RAdam inside) and over9000 (ralamb inside): every so many steps the slow weights go this share of
+    the way to the fast."""
 
     @field_validator("lookahead")
     @classmethod
