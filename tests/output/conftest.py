@@ -34,6 +34,7 @@ from maskwright.output.report.insight_facts import (
     WeightFacts,
 )
 from maskwright.output.report.pictures import make_case
+from maskwright.output.report.rounds_facts import RoundFacts, SelfTrainFacts
 
 TASKS = {
     "binary": Task(kind="binary", classes=("roof",)),
@@ -100,6 +101,16 @@ def ground_facts(word):
     return GroundFacts(folds, spots, scenes)
 
 
+def rounds_facts(word):
+    """Two rounds, the last of them dropped."""
+    nan = float("nan")
+    first = RoundFacts(0, ".", 0.61, nan, nan, nan, "labelled ones alone", True, "the first teachers")
+    kept = RoundFacts(1, "selftrain/round1", 0.66, 0.05, 0.02, 0.08, "16", True, f"better {word}")
+    dropped = RoundFacts(2, "selftrain/round2", 0.65, -0.01, -0.03, 0.01, "12 to 16, by fold", False, "no gain")
+    rounds = (first, kept, dropped)
+    return SelfTrainFacts(rounds, 1, "selftrain/round1/output/", "iou", test_items_used=True, images=16)
+
+
 def report_facts(kind="binary", word="plain", task=None):
     """Build facts in which every name from outside contains `word`."""
     task = task or TASKS[kind]
@@ -143,6 +154,7 @@ def report_facts(kind="binary", word="plain", task=None):
         spent=spent_facts(word),
         ground=ground_facts(word),
         suspects=SuspectFacts((case(task, f"wrong {word}", 0.8),), (case(task, f"part {word}", 0.7),), 4, 1),
+        selftrain=rounds_facts(word),
         warnings=(f"warning {word}",),
         made=Provenance(**{**made.__dict__, "files": (FileFact(f"output/{word}", f"what {word}"),)}),
     )

@@ -16,6 +16,7 @@ from maskwright.output.report.facts import Case, Curve, DataFacts, DecisionFacts
 from maskwright.output.report.ground_facts import GroundFacts
 from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
 from maskwright.output.report.page import SECTIONS, build_report, render
+from maskwright.output.report.rounds_facts import SelfTrainFacts
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 SELF_CLOSED = {"rect", "line", "circle", "path", "polyline"}
@@ -186,15 +187,28 @@ def test_a_run_of_which_little_is_known_still_gives_every_section(facts_of):
         insight=InsightFacts(),
         spent=SpentFacts(),
         ground=GroundFacts(),
+        selftrain=SelfTrainFacts(),
         item_scores=(),
         confusion=None,
         made=Provenance(),
     )
     bare = dataclasses.replace(bare, classes=facts_of("multiclass").classes)
     page = Page(render(bare))
-    assert [attrs["id"] for attrs in page.every("section")] == [key for key in SECTIONS if key != "ground"]
+    assert [attrs["id"] for attrs in page.every("section")] == [
+        key for key in SECTIONS if key not in ("ground", "rounds")
+    ]
     assert "No training history was found." in page.inside("p")
     assert "nan" not in "".join(data for where, data in page.texts if where not in ("script", "style"))
+
+
+def test_rounds_are_told_with_their_verdict_and_whose_answer_is_final(facts_of):
+    page = Page(render(facts_of()))
+    cells = [data for where, data in page.texts if where in ("td", "b")]
+    assert "12 to 16, by fold" in cells
+    assert cells.count("kept") == cells.count("not kept") == 1
+    assert "+0.0200 to +0.0800" in cells
+    assert "./selftrain/round1/output/" in [attrs.get("href") for attrs in page.every("a")]
+    assert "Test items were among" in page.inside("li")
 
 
 def test_places_are_drawn_and_told_and_the_worst_scene_comes_first(facts_of):

@@ -3,6 +3,7 @@
     recipe.yaml  audit.json  fingerprint.json  files.json  folds.csv  weights.json  members/<member>/fold<k>/
     probabilities/<member>/<split>/  decision.json  items.csv  scenes.json  held_out.json  diagnosis.json  output/
     suspects.json  report.html  ground.json  manifest.json  timing.jsonl  run.lock  cache/
+    selftrain.json  selftrain/round<k>/
 
 No absolute path is stored inside, so a run folder can be moved.
 """
@@ -68,6 +69,7 @@ class RunFolder:
         self.held_out = self.root / "held_out.json"
         self.diagnosis = self.root / "diagnosis.json"
         self.suspects = self.root / "suspects.json"
+        self.selftrain = self.root / "selftrain.json"
         self.timing = self.root / "timing.jsonl"
         self.cache = self.root / "cache"
         self.output = self.root / "output"

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from maskwright.core.progress import Reporter
 from maskwright.core.stop import Stop
 from maskwright.ensembling.evidence import Choice
-from maskwright.ensembling.oof import Item, OutOfFold
+from maskwright.ensembling.oof import Entry, Item, OutOfFold
 from maskwright.ensembling.select import Path, Shares
 from maskwright.ensembling.settle import Setting, count_setting, prepared
 from maskwright.ensembling.tally import Tally
@@ -129,6 +129,22 @@ class Gain:
         return f"better on {self.folds_better} of {self.folds} folds, {interval}"
 
 
+class Grouped(Protocol):
+    """Items of folds, in groups."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Items, in the order of their counts."""
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """All folds."""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """All groups."""
+
+
 class Plan(NamedTuple):
     """Settings to answer with."""
 
@@ -202,7 +218,7 @@ def verdict(what: str, before: State, after: State, outcome: str, oof: OutOfFold
     )
 
 
-def compare(before: ItemCounts, after: ItemCounts, oof: OutOfFold, measure: Measure, seed: int = 0) -> Gain:
+def compare(before: ItemCounts, after: ItemCounts, oof: Grouped, measure: Measure, seed: int = 0) -> Gain:
     """Compare two procedures on the same items.
 
     Args:

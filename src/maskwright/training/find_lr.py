@@ -95,7 +95,7 @@ def find_rate(job: FoldJob, folder: Path, steps: int, reporter: Reporter, stop: 
     cluster = Solo()
     steps_each = {"steps_per_epoch": steps, "epochs": 1, "ema": None, "swa": None, "early_stop": None}
     train = job.member.train.model_copy(update={**steps_each, "snapshots": False})
-    job = replace(job, member=job.member.model_copy(update={"train": train}))
+    job = replace(job, member=job.member.model_copy(update={"train": train}), beside=None)
     plan = make_plan(train, len(job.train_keys), job.seed)
     losses: list[float] = []
     peak = job.member.optimizer.lr

@@ -20,6 +20,7 @@ from maskwright.core.stop import Stop
 from maskwright.data.dataset import Batch
 from maskwright.models.adapt import SegModel
 from maskwright.scoring.scores import per_class, score
+from maskwright.training.beside import check_shares, read_steps
 from maskwright.training.checkpoint import Checkpoints, State, ranked
 from maskwright.training.cluster import Cluster
 from maskwright.training.job import FoldJob, memory_explained
@@ -29,7 +30,7 @@ from maskwright.training.loop import StepRecord, train_step
 from maskwright.training.mining import Ledger
 from maskwright.training.parts import Validated
 from maskwright.training.pieces import gathered
-from maskwright.training.plan import Deal, Plan, check_share, digest_of_keys, make_plan
+from maskwright.training.plan import Deal, Plan, digest_of_keys
 from maskwright.training.precision import repeatable
 from maskwright.training.records import HeldOut, Records
 from maskwright.training.schedule import minima
@@ -37,6 +38,7 @@ from maskwright.training.setup import (
     build_exam,
     build_kit,
     build_network,
+    build_others,
     build_parts,
     build_samples,
     statistics_tickets,
@@ -101,8 +103,8 @@ class Training:
     def __init__(self, job: FoldJob, folder: Path, reporter: Reporter, stop: Stop, cluster: Cluster) -> None:
         self.job, self.folder, self.reporter, self.stop, self.cluster = job, folder, reporter, stop, cluster
         train = job.member.train
-        check_share(train, cluster.size, str(folder))
-        self.plan: Plan = make_plan(train, len(job.train_keys), job.seed)
+        check_shares(train, job.beside, cluster.size, str(folder))
+        self.plan: Plan = job.plan
         self.lots = job.lots(self.plan.draws)
         self.ledger = Ledger(len(job.train_keys)) if job.member.sampling.windows == "hard" else None
         self.checkpoints = Checkpoints(folder, job.digest)
@@ -173,7 +175,7 @@ class Training:
     def _train(self, tick: Tick) -> None:
         if self.epoch_open:
             self._end_epoch()
-        samples = self.samples()
+        samples, others = self.samples(), build_others(self.job)
         workers, pin = self.job.member.train.workers, self.cluster.device.type == "cuda"
         while not self.over:
             last = self.plan.total
@@ -181,7 +183,7 @@ class Training:
                 self.lots.learn(self.ledger.last)
                 last = self.plan.epoch_end(self.step)
             deal = Deal(self.plan, self.step, self.cluster.rank, self.cluster.size, last)
-            with closing(read_batches(samples, deal, workers, pin=pin)) as batches:
+            with closing(read_steps(samples, others, deal, workers, pin=pin)) as batches:
                 while self.step < last and not self.over:
                     self.take_step(batches, tick)
 
@@ -216,6 +218,9 @@ class Training:
         for record in self.pending:
             loss, norm = float(record.loss), float(record.norm)
             keys = [self.job.train_keys[item] for item in self.plan.items_of(record.step, self.lots)]
+            beside = {} if record.beside is None else {"beside": float(record.beside)}
+            if not all(map(math.isfinite, beside.values())):
+                loss, keys = beside["beside"], self._beside_keys(record.step)
             skipped = self.kit.scaler is not None and math.isfinite(loss) and not math.isfinite(norm)
             hopeless = self.kit.scaler is not None and self.kit.scaler.note(overflow=skipped)
             if hopeless or not (skipped or (math.isfinite(loss) and math.isfinite(norm))):
@@ -229,10 +234,15 @@ class Training:
                 rate = self.job.member.optimizer.lr * record.rate
                 self.records.step(
                     {"step": record.step + 1, "epoch": epoch, "loss": loss, "lr": rate}
-                    | {"norm": None if skipped else norm, "items": digest_of_keys(keys)}
+                    | {"norm": None if skipped else norm, "items": digest_of_keys(keys), **beside}
                 )
             tick.advance(1, f"loss {loss:.4f}")
         self.pending.clear()
+
+    def _beside_keys(self, step: int) -> list[str]:
+        """Return the other items that a step drew."""
+        assert self.kit.beside is not None
+        return self.kit.beside.keys(step, self.job.seed)
 
     def _no_number(self, step: int, loss: float, norm: float, keys: list[str]) -> InputError:
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient's norm is {norm}"

@@ -21,7 +21,9 @@ from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
 from maskwright.data.sampling import Lots
 from maskwright.data.sources.base import Source
+from maskwright.training.beside import Beside, plan_of
 from maskwright.training.losses.options import Frequency
+from maskwright.training.plan import Plan
 from maskwright.training.trackers.follow import Tracking
 
 
@@ -54,6 +56,8 @@ class FoldJob:
     """Weights of another member, trained on the same fold, that this one starts from."""
     first_job: str | None = None
     """Digest of what those were trained by."""
+    beside: Beside | None = None
+    """Other items that some batches are of, such as those that teachers labelled."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Kept with the weights."""
     tracking: Tracking | None = field(default=None, compare=False)
@@ -66,7 +70,13 @@ class FoldJob:
         plain = [member, self.task.model_dump(mode="json"), self.train_keys, self.valid_keys, self.seed, self.metric]
         weights = [] if self.weights is None else [self.weights]
         first = [] if self.first_job is None else [self.first_job]
-        return digest([*plain, self.preprocess.to_plain(), *weights, *first])
+        beside = [] if self.beside is None else [self.beside.digest]
+        return digest([*plain, self.preprocess.to_plain(), *weights, *first, *beside])
+
+    @property
+    def plan(self) -> Plan:
+        """Its steps."""
+        return plan_of(self.member.train, len(self.train_keys), self.seed, self.beside)
 
     def where(self, block: str) -> str:
         """Return the recipe key of one of the member's blocks, for messages."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from maskwright.core.recipe.members import Train
 from maskwright.data.dataset import Batch
 from maskwright.models.heads import main_logits
+from maskwright.training.beside import BesideKit, mean_of
 from maskwright.training.cluster import ALONE, Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.losses.table import Loss
@@ -47,6 +48,8 @@ class Kit:
     """The model in pieces, where it is divided over the processes."""
     errors: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
     """From logits, label and valid to the error of each sample, where items are drawn by their errors."""
+    beside: BesideKit | None = None
+    """Other items that some steps learn from too."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """Compute in 16 bits while inside, where that is asked for."""
@@ -63,6 +66,8 @@ class StepRecord:
     norm: Tensor
     watched: tuple[tuple[Tensor, Tensor], ...] = ()
     """(items, errors) of each batch of this process, where errors are asked for."""
+    beside: Tensor | None = None
+    """Loss of the other items, in a step that has some."""
 
 
 def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
@@ -70,7 +75,8 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
 
     Args:
         kit: model, optimiser, loss and the rest.
-        batches: gives this process's share of the next batch; `accumulate` of them are taken.
+        batches: gives this process's share of the next batch; `accumulate` of them are taken, and those of other items
+            before them in a step that has some.
         step: number of the step, from 0; with the seed it decides everything random in here.
     """
     rate = kit.multiplier(step)
@@ -78,6 +84,10 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
     # each process has the loss of the whole batch and its own part of the gradient; DDP averages them
     factor = kit.cluster.size / kit.train.accumulate
     losses, watched = [], []
+    others = None
+    if kit.beside is not None and kit.beside.beside.due(step):
+        others = learn_beside(kit, kit.beside, batches, step)
+        factor *= kit.beside.beside.main_weight
     # all batches of the step before the first forward pass: how many pixels count in them is known then
     ready = [next(batches) for _ in range(kit.train.accumulate)]
     truths = [(batch["label"], batch["valid"], batch["log_size"]) for batch in ready]
@@ -89,7 +99,9 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
             with kit.autocast():
                 output = kit.model(batch["image"])
             loss = kit.loss(output, batch["label"], batch["valid"], numbers, batch["log_size"])
-            if micro == 0:  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
+            if (
+                micro == 0 and others is None
+            ):  # not earlier: memory given back before the forward pass comes back cold (5 % of a step)
                 kit.optimizer.zero_grad()
             share = loss if factor == 1 else loss * factor
             torch.autograd.backward(share if kit.scaler is None else kit.scaler.scale(share))
@@ -109,7 +121,35 @@ def train_step(kit: Kit, batches: Iterator[Batch], step: int) -> StepRecord:
     if kit.ema is not None:
         kit.ema.update(step)
     mean = losses[0] if len(losses) == 1 else torch.stack(losses).mean()
-    return StepRecord(step, rate, mean, norm, tuple(watched))
+    return StepRecord(step, rate, mean, norm, tuple(watched), others)
+
+
+def learn_beside(kit: Kit, told: BesideKit, batches: Iterator[Batch], step: int) -> Tensor:
+    """Begin a step's gradient with that of other items, and return their mean loss.
+
+    They come first so that the last backward pass, with which processes share gradients, is one of the whole network.
+
+    Args:
+        kit: model, optimiser and the rest.
+        told: whose loss.
+        batches: gives this process's share of the next batch.
+        step: number of the step, from 0.
+    """
+    factor = kit.cluster.size * told.beside.weight / told.beside.count
+    losses = []
+    for micro, read in enumerate([next(batches) for _ in range(told.beside.count)]):
+        batch = place(read, kit.cluster.device, channels_last=kit.train.channels_last)
+        seed_forward(step_seed(kit.seed, step, kit.train.accumulate + micro, kit.cluster.rank), kit.cluster.device)
+        with kit.cluster.no_sync(kit.model, last=False):
+            with kit.autocast():
+                output = kit.model(batch["image"])
+            loss = told.loss(output, batch["label"], batch["valid"])
+            if micro == 0:
+                kit.optimizer.zero_grad()
+            share = loss * factor
+            torch.autograd.backward(share if kit.scaler is None else kit.scaler.scale(share))
+        losses.append(loss.detach())
+    return mean_of(losses)
 
 
 @torch.no_grad()

@@ -10,16 +10,17 @@ import torch
 from maskwright.core.errors import InputError
 from maskwright.core.recipe.members import Train
 from maskwright.data.dataset import TrainSet, TrainSpec, ValidSet
-from maskwright.data.sampling import Lots
+from maskwright.data.sampling import Lots, sample_seed
 from maskwright.models.adapt import SegModel, freeze_unused, needs_two
 from maskwright.models.build import build_model
 from maskwright.models.initial import load_into
 from maskwright.models.recompute import recompute_encoder
+from maskwright.training.beside import STREAM, Beside, BesideKit, smallest_batch
 from maskwright.training.cluster import Cluster
 from maskwright.training.ema import Ema
 from maskwright.training.job import FoldJob
 from maskwright.training.loop import Kit
-from maskwright.training.losses.table import member_loss
+from maskwright.training.losses.table import build_loss, member_loss
 from maskwright.training.mining import Ledger, item_errors
 from maskwright.training.optim import build_optimizer
 from maskwright.training.parts import OptimizerPart, Part, Parts, Stateful
@@ -46,11 +47,13 @@ def build_network(job: FoldJob, cluster: Cluster, folder: Path) -> SegModel:
     layout = torch.channels_last if settings_of(job, cluster).channels_last else torch.contiguous_format
     model = model.to(cluster.device).to(memory_format=layout)
     freeze_unused(model, bands)
-    if train.batch_size == cluster.size and needs_two(model, bands, train.crop_shape):
+    if smallest_batch(train, job.beside) == cluster.size and needs_two(model, bands, train.crop_shape):
         raise InputError(
             "with one sample in each process the batch norm of this model has nothing to average over",
             where=folder,
-            fix=f"use train.batch_size={2 * cluster.size} or more, or another architecture",
+            fix=f"use train.batch_size={2 * cluster.size} or more"
+            + (", or another selftrain.mix" if job.beside is not None else "")
+            + ", or another architecture",
         )
     if train.checkpointing:
         recompute_encoder(model, bands)
@@ -111,7 +114,15 @@ def build_kit(job: FoldJob, plan: Plan, cluster: Cluster, model: SegModel, *, er
         shards=shards,
         errors=partial(item_errors, task=job.task) if errors else None,
         shared=tuple(own.values()),
+        beside=_beside_kit(job, cluster),
     )
+
+
+def _beside_kit(job: FoldJob, cluster: Cluster) -> BesideKit | None:
+    if job.beside is None:
+        return None
+    pool = cluster.pool if cluster.size > 1 else None
+    return BesideKit(job.beside, build_loss(job.beside.loss, job.task, pool, "selftrain.loss", job.frequency))
 
 
 def build_rate(job: FoldJob, plan: Plan) -> Multiplier:
@@ -187,6 +198,28 @@ def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
             sizes=job.member.model.aux.scale is not None,
         )
     )
+
+
+def build_others(job: FoldJob) -> tuple[Beside, TrainSet] | None:
+    """Return other items that some batches are of, and what those are read from."""
+    beside = job.beside
+    if beside is None:
+        return None
+    samples = TrainSet(
+        TrainSpec(
+            source=beside.source,
+            keys=beside.keys,
+            task=job.task,
+            preprocess=job.preprocess,
+            crop_shape=job.member.train.crop_shape,
+            augment=beside.augment,
+            max_pixels=job.max_pixels,
+            seed=sample_seed(job.seed, STREAM, 1),
+            draws=1,
+            lots=beside.lots(job.seed),
+        )
+    )
+    return beside, samples
 
 
 def statistics_tickets(plan: Plan) -> list[list[Ticket]]:

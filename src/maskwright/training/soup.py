@@ -22,7 +22,6 @@ from maskwright.training.cluster import Solo
 from maskwright.training.job import FoldJob
 from maskwright.training.keep import BEST, CANDIDATES, LAST
 from maskwright.training.loader import read_batches
-from maskwright.training.plan import make_plan
 from maskwright.training.precision import half_of, repeatable
 from maskwright.training.setup import build_samples, build_windows, statistics_tickets
 from maskwright.training.swa import renew_norms
@@ -146,7 +145,7 @@ class Kitchen:
         self.half = half_of(train, self.cluster.device)
         layout = torch.channels_last if train.channels_last else torch.contiguous_format
         self.model = load_model(folder / LAST)[0].to(self.cluster.device).to(memory_format=layout)
-        self.plan = make_plan(train, len(job.train_keys), job.seed)
+        self.plan = job.plan
         windows, size = build_windows(job)
         self.exam = (
             Exam(windows, job.task, size, train.workers, self.half, train.channels_last, lambda *_: torch.zeros(()))

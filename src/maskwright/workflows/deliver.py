@@ -223,6 +223,7 @@ def report_inputs(session: Session, block: ReportOutput) -> dict[str, Any]:
         "export": digest(export_inputs(session)),
         "weights": digest(ledger),
         **({"suspects": digest(suspects_inputs(session))} if known_suspects(session) else {}),
+        **({"selftrain": digest(read_json(session.run.selftrain))} if session.run.selftrain.exists() else {}),
     }
 
 

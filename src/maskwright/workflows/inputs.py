@@ -11,6 +11,7 @@ from maskwright.core.files import inside
 from maskwright.core.recipe.load import digest
 from maskwright.ensembling.decide import measure_of
 from maskwright.workflows.avoiding import avoiding_inputs
+from maskwright.workflows.lessons import lesson_inputs
 from maskwright.workflows.session import Session
 
 AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "limit")
@@ -54,6 +55,7 @@ def train_inputs(session: Session, name: str) -> dict[str, Any]:
         "data": {"normalize": session.recipe.data.normalize, **({"derived": derived} if derived else {})},
         "split": digest(split_inputs(session)),
         **avoiding_inputs(session),
+        **lesson_inputs(session.run),
     }
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from maskwright.core.files import read_json
 from maskwright.core.recipe.load import digest, recipe_hash
+from maskwright.core.runs import RunFolder
 from maskwright.core.version import __version__
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds import folds
 from maskwright.workflows import reading
 from maskwright.workflows.inputs import best_by
+from maskwright.workflows.lessons import beside_of, lessons_of
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -29,8 +32,12 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
     rows, print_ = session.fold_rows(), session.fingerprint()
     preprocess = preprocess_for(session.recipe.data, print_)
     member = session.recipe.members[name]
-    keys = reading.drawn_keys(session, folds.train_keys(rows, fold, print_, session.recipe.folds), fold)
+    open_to = folds.train_keys(rows, fold, print_, session.recipe.folds)
+    keys = reading.drawn_keys(session, open_to, fold)
+    lessons = lessons_of(session.run)
     first = None if member.model.other is None else session.run.fold(member.model.other, fold)
+    if lessons is not None and lessons.settings.start == "teacher":
+        first = RunFolder(session.run.root / lessons.teacher).fold(name, fold)
     return FoldJob(
         member=member,
         task=session.recipe.task,
@@ -49,11 +56,14 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
         tracking=session.tracking,
         first=None if first is None else first / LAST,
         first_job=None if first is None else read_json(first / DONE)["job"],
+        beside=beside_of(session.run, fold, member, session.recipe.task, Path(session.recipe.data.root)),
         facts={
             "first_weights": next(entry.to_plain() for entry in session.ledger if entry.member == name),
             "member": name,
             "fold": fold,
             "recipe": recipe_hash(session.recipe),
+            "items": digest(open_to),
+            **({} if lessons is None else {"lessons": lessons.digest}),
             "maskwright": __version__,
         },
     )

@@ -20,6 +20,7 @@ from maskwright.core.recipe.mining import Mining
 from maskwright.core.recipe.outputs import MasksOutput, Output, ReportOutput, output_clashes, vote_clashes
 from maskwright.core.recipe.scene_output import scenes_clashes
 from maskwright.core.recipe.scores import Scores
+from maskwright.core.recipe.selftrain import SelfTrain, selftrain_clashes
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, MergeSource, PartName, Source
 from maskwright.core.recipe.trackers import Tracker
@@ -218,6 +219,9 @@ class Rules(Block):
     weights: Literal["any", "known", "commercial-ok"] = "any"
     """known: first weights must have a licence that somebody states; commercial-ok: one that is known to allow
     commercial use. What nobody states is refused by both, never taken for fine."""
+    test_labels: Literal["allowed", "forbidden"] = "allowed"
+    """forbidden: self-training refuses images that are among data.test, by file or by pixels; either way it is written
+    down whether there were some."""
 
 
 class Recipe(Block):
@@ -248,6 +252,8 @@ class Recipe(Block):
     """What is scored beside the decision's metric."""
     output: tuple[Output, ...] = (MasksOutput(), ReportOutput())
     """Files to write."""
+    selftrain: SelfTrain | None = None
+    """How maskwright selftrain makes students; other verbs do not look at it."""
     rules: Rules = Rules()
     """What the run must keep to."""
     quick: dict[str, Any] = Field(default_factory=dict, exclude=True)
@@ -306,6 +312,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     if recipe.folds.kind == "all" and recipe.data.test is None and not recipe.folds.holdout:
         found.append("folds.kind: all trains on every item, so nothing is left to answer; give data.test, or holdout")
     found += stage_clashes(recipe.members)
+    found += selftrain_clashes(recipe.selftrain, task, recipe.folds.kind)
     if recipe.folds.kind == "all":
         for name, member in recipe.members.items():
             watching = {"train.early_stop": member.train.early_stop, "schedule": member.schedule.name == "plateau"}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from maskwright.core.labels import Task
 from maskwright.output.report.ground_facts import GroundFacts
 from maskwright.output.report.insight_facts import InsightFacts, ItemFacts, SpentFacts
+from maskwright.output.report.rounds_facts import SelfTrainFacts
 
 if TYPE_CHECKING:
     from maskwright.output.report.data_facts import AuditFacts
@@ -281,3 +282,4 @@ class ReportFacts:
     suspects: SuspectFacts = field(default_factory=SuspectFacts)
     audit: AuditFacts | None = None
     """audit.json, if there is one."""
+    selftrain: SelfTrainFacts = field(default_factory=SelfTrainFacts)

@@ -18,6 +18,7 @@ from maskwright.output.report import (
     gallery,
     ground,
     item_table,
+    rounds,
     sections,
     spent,
     suspects,
@@ -50,10 +51,13 @@ def render(facts: ReportFacts) -> Markup:
 
 
 def shown(key: str, facts: ReportFacts) -> bool:
-    """Say whether a section is on the page: places only where items have one, suspects where they were found."""
-    if key == "suspects":
-        return facts.suspects.ranked > 0
-    return key != "ground" or not facts.ground.empty
+    """Say whether a section is on the page: places where items have one, suspects and rounds where there are some."""
+    there = {
+        "ground": not facts.ground.empty,
+        "suspects": facts.suspects.ranked > 0,
+        "rounds": bool(facts.selftrain.rounds),
+    }
+    return there.get(key, True)
 
 
 def assemble(what: str, title: str, lede: Markup, bodies: Sequence[tuple[str, str, Markup]], version: str) -> Markup:
@@ -105,6 +109,7 @@ SECTIONS = {
     "ground": ("On the ground", ground.ground),
     "calibration": ("Calibration", calibration.calibration),
     "decision": ("Decision", ensemble.decision),
+    "rounds": ("Self-training", rounds.rounds),
     "training": ("Training", curves.training),
     "data": ("Data", data_sections.of_report),
     "cost": ("Cost", spent.cost),

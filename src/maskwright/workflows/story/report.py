@@ -28,6 +28,7 @@ from maskwright.workflows.session import Session
 from maskwright.workflows.story.cases import gallery, previews
 from maskwright.workflows.story.decision import decided, finite, headline, insight, item_facts
 from maskwright.workflows.story.ground import ground_facts
+from maskwright.workflows.story.rounds import rounds_facts
 from maskwright.workflows.story.spent import history, spent
 from maskwright.workflows.story.suspects import suspect_facts
 
@@ -73,6 +74,7 @@ def write_report(session: Session, block: ReportOutput) -> None:
         ground=ground_facts(session, print_, rows),
         suspects=suspect_facts(session, decision, block.cases),
         audit=_audit(session),
+        selftrain=rounds_facts(session.run),
     )
     build_report(page, session.run.report)
 

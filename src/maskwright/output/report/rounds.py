@@ -1,0 +1,49 @@
+"""The section on self-training: the table of rounds, what each gained out of fold, and whose answer counts."""
+
+from __future__ import annotations
+
+import math
+from urllib.parse import quote
+
+from maskwright.output.report.facts import ReportFacts
+from maskwright.output.report.markup import (
+    MISSING,
+    Column,
+    Markup,
+    count,
+    notes,
+    plural,
+    score,
+    signed,
+    table,
+    text,
+)
+
+
+def rounds(facts: ReportFacts) -> Markup:
+    """Return the table of rounds, and where the final answer lies."""
+    told = facts.selftrain
+    columns = [
+        Column("round", True),
+        Column(f"{told.metric}, honest", True, "nested, out of fold"),
+        Column("gain", True, "against the last round before it that was kept, on the same items"),
+        Column("99 % interval", True),
+        Column("images"),
+        Column("verdict"),
+    ]
+    body = []
+    for row in told.rounds:
+        between = MISSING if math.isnan(row.low) else f"{signed(row.low)} to {signed(row.high)}"
+        verdict = "kept" if row.kept else "not kept"
+        why = text(row.reason) if row.round == 0 else f"<b>{verdict}</b>: {text(row.reason)}"
+        body.append([count(row.round), score(row.honest), signed(row.gain), between, text(row.images), why])
+    whose = "the first teachers" if told.final == 0 else f"round {told.final}"
+    link = f'<a href="./{quote(told.output)}">{text(told.output)}</a>'
+    lines = ["Test items were among the images without labels, so students learnt from what they were to answer."]
+    return (
+        f"<p>Models labelled {plural(told.images, 'image')} for students of the same fold, so that nobody learnt, "
+        "through any teacher, what it is scored on. A round counts if its gain is more than chance. The final answer "
+        f"is that of <strong>{whose}</strong>: {link}</p>"
+        + table("Rounds of self-training", columns, body)
+        + (notes(lines, "warning") if told.test_items_used else "")
+    )
