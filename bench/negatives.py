@@ -3,7 +3,7 @@
     nice -n 10 python -m bench.negatives ../shared/data [--seeds 3] [--steps 80] [--out FOLDER]
 
 Tiles of three of the eleven columns are the pool: their labels are hidden, and only used in the end to see which of the
-windows that were mined hold no building pixel. The other eight columns are labelled, in two folds of whole columns. Each
+windows that were mined hold no building pixel. The other eight columns are labelled, in two folds of whole ones. Each
 seed is a whole `maskwright mine` (windows of 128, .2 and .2, a presence head), which trains without and with the mined
 windows and hard negatives for as many steps. Finished runs in FOLDER are not repeated.
 """

@@ -7,7 +7,10 @@ import pytest
 from cli_helpers import draw, tree
 from PIL import Image
 
+from maskwright.core.progress import Silent
 from maskwright.data.audit.digests import of_file
+from maskwright.workflows.jobs import fold_job
+from maskwright.workflows.session import open_session
 
 
 @pytest.fixture
@@ -62,10 +65,25 @@ def test_negatives_are_mined_by_each_folds_own_models_trained_on_and_judged(cli,
     rows = (run / "mined" / "run" / "folds.csv").read_text().split()
     assert [row for row in rows if not row.startswith("mined/")] == (run / "folds.csv").read_text().split()
     assert {row.split(",")[2] for row in rows if row.startswith("mined/")} == {"-2"}
+    _each_fold_trains_on_its_own(run / "mined" / "run", found)
     code, out, err = cli("mine", path, "--pool", "set/more")
     assert code == 0, err
     assert "mine: verdict: nothing to do\n" in out
     _refuses_other_folds(cli, tmp_path, pooled, write_recipe)
+
+
+def _each_fold_trains_on_its_own(student, found):
+    """No window trains a fold but by that fold's own models, and hard items are drawn more often there alone."""
+    session = open_session(str(student), [], Silent())
+    rows = {row.key: row.fold for row in session.fold_rows()}
+    for fold in (0, 1):
+        job = fold_job(session, "a", fold)
+        mined = {key for key in job.train_keys if key.startswith("mined/")}
+        assert mined == {f"mined/{one['key']}" for one in found["negatives"] if fold in one["folds"]}
+        assert all(rows[key] != fold for key in job.train_keys)
+        hard = {one["key"] for one in found["hard"] if one["fold"] == fold}
+        weights = dict(zip(job.train_keys, job.weights or [1.0] * len(job.train_keys), strict=True))
+        assert {key for key, weight in weights.items() if weight == 3.0} == hard
 
 
 def _cut(path):
