@@ -13,10 +13,11 @@ from maskwright.core.runs import RunFolder
 from maskwright.core.spent import spending
 from maskwright.data.folds.folds import proving_rows
 from maskwright.data.sources.mined import MinedList, mined_keys, read_list
-from maskwright.ensembling.blend import read_decision
+from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.false_area import Areas, Histograms, compare, histograms
 from maskwright.ensembling.oof import OutOfFold
-from maskwright.workflows import deliver, run
+from maskwright.workflows import deliver, run, stages
+from maskwright.workflows.inputs import predict_inputs
 from maskwright.workflows.mine import Mine
 from maskwright.workflows.session import STAGES, Session
 
@@ -55,8 +56,13 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
     student = _student(session, work, listed)
     run.run_stages(student, ["inspect", "split"])
     _refuse_other_folds(session, student)
-    run.run_stages(student, DECIDED[2:])
-    _tell(session, student, _judge(session, student, work))
+    run.run_stages(student, ["train"])
+    with student.working():
+        stages.predict(student, only="oof")
+    areas = _judge(session, student, work)
+    _tell(session, student, areas)
+    if areas.kept:
+        run.run_stages(student, ["predict", "decide"])
 
 
 def _list(session: Session, work: Mine) -> MinedList:
@@ -133,28 +139,30 @@ def _refuse_other_folds(session: Session, student: Session) -> None:
 
 def _judge(session: Session, student: Session, work: Mine) -> Areas:
     """Compare both runs out of fold, and write verdict.json."""
-    inputs = {"before": digest(deliver.decide_inputs(session)), "after": digest(deliver.decide_inputs(student))}
+    after = {name: predict_inputs(student, name) for name in work.members}
+    inputs = {"before": digest(deliver.decide_inputs(session)), "after": digest(after)}
     path = work.root / "verdict.json"
     with session.working():
         if session.fresh("mine/verdict", inputs, [path], "mine: verdict"):
             plain = read_json(path)
             return Areas(**{key: value for key, value in plain.items() if key != "kept"})
-        before, after = (_histograms(each) for each in (session, student))
         decision = read_decision(session.run.decision)
-        areas = compare(before, after, decision.thresholds or (0.5,))
+        found = [_histograms(each, decision) for each in (session, student)]
+        areas = compare(found[0], found[1], decision.thresholds or (0.5,))
         with session.replacing("mine/verdict", inputs):
             write_json(path, areas.to_plain())
     return areas
 
 
-def _histograms(session: Session) -> Histograms:
+def _histograms(session: Session, decision: Decision) -> Histograms:
+    """Count out-of-fold pixels of a run by their probability, its members blended as a decision says."""
     recipe = session.recipe
     truth, single = deliver.truth_of(session, session.train_source), recipe.folds.count == 1
     mined = mined_keys(session.train_source)
     rows = tuple(row for row in proving_rows(session.fold_rows(), recipe.folds) if row.key not in mined)
     oof = OutOfFold(deliver.stores_of(session, "oof"), rows, truth, recipe.task, recipe_hash(recipe), single)
     name = f"false positives of {recipe.name}"
-    return histograms(oof, read_decision(session.run.decision), recipe.task, session.reporter, name, session.stop)
+    return histograms(oof, decision, recipe.task, session.reporter, name, session.stop)
 
 
 def _tell(session: Session, student: Session, areas: Areas) -> None:

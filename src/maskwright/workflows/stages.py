@@ -206,18 +206,24 @@ def _clear_unknown(session: Session, unit: str, folder: Path, *, known: bool) ->
     session.run.clear(folder)
 
 
-def predict(session: Session, member: str | None = None) -> None:
-    """Write out-of-fold, hold-out and test probabilities of the members, item by item."""
+def predict(session: Session, member: str | None = None, only: Split | None = None) -> None:
+    """Write out-of-fold, hold-out and test probabilities of the members, item by item.
+
+    Args:
+        session: whose members are trained.
+        member: only this one.
+        only: only this split, so that the stage is not finished; None: all of them.
+    """
     for name in session.chosen_members(member):
-        _predict_member(session, name)
+        _predict_member(session, name, only)
 
 
-def _predict_member(session: Session, name: str) -> None:
+def _predict_member(session: Session, name: str, only: Split | None) -> None:
     unit, label, inputs = f"predict/{name}", f"predict {name}", predict_inputs(session, name)
     state = session.run.check(unit, inputs)
     if not session.run.folds.exists():
         raise InputError("nothing is trained yet", where=session.run.root, fix="run maskwright train first")
-    wanted = _splits(session)
+    wanted = [each for each in _splits(session) if only is None or each[0] == only]
     lost = sum(not store_of(session, name, split).has(key) for split, _, _, keys in wanted for key in keys)
     if state.done and not lost:
         session.reporter.say(f"{label}: nothing to do")
@@ -237,7 +243,8 @@ def _predict_member(session: Session, name: str) -> None:
             _predict_apart(session, name, fold_list, source, keys)
         else:
             _predict_split(session, name, split, fold_list, source, keys)
-    session.run.finish(unit, inputs)
+    if only is None:
+        session.run.finish(unit, inputs)
 
 
 def _splits(session: Session) -> list[tuple[Split, list[int], Source, tuple[str, ...]]]:
