@@ -76,6 +76,8 @@ class Family:
     batch: int = 4
     longer: float = 1.0
     """How many times as many steps as the others."""
+    train: dict[str, Any] = field(default_factory=dict)
+    """What else differs in its training."""
 
 
 FAMILIES = {
@@ -123,11 +125,14 @@ FAMILIES = {
         {
             "architecture": "efficient_fpn",
             "encoder": "mish_efficientnet_b0",
-            "options": {"aspp": False},
+            "options": {"aspp": False, "encoder": {"drop_connect": 0.0}},
             "aux": {"twin": 0.1, "presence": 1.0},
         },
         {"focal": {"weight": 1.0, "alpha": 0.75, "gamma": 2.0}},
         crop=128,
+        longer=2.0,
+        # its norms follow by one hundredth a step, as the original's: few steps need them made anew
+        train={"ema": None, "swa": {"start": 0.5}},
     ),
     "regnet_unet": Family(
         "water",
@@ -210,6 +215,7 @@ def make_recipe(name: str, common: Mapping[str, Any], steps: int) -> dict[str, A
         "ema": 0.95,
         "validate_every": EPOCHS,
         "workers": 0,
+        **family.train,
     }
     member = {
         "model": family.model,
