@@ -293,7 +293,8 @@ def trivial(recipe: Recipe, run: Path) -> dict[str, float]:
     task = recipe.task
     with (run / "folds.csv").open() as file:
         fold = {row["key"]: int(row["fold"]) for row in csv.DictReader(file)}
-    items = {item.key: item for item in items_of(recipe, recipe.data.train) if fold[item.key] >= 0}
+    # items beyond data.limit are in no fold
+    items = {item.key: item for item in items_of(recipe, recipe.data.train) if fold.get(item.key, -1) >= 0}
     answers = range(task.planes) if task.kind == "multiclass" else (0, 1)
     constant = [Counts.zero(task.planes) for _ in answers]
     place = Counts.zero(task.planes)
