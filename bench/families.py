@@ -1,6 +1,6 @@
 """Each family of the podium solutions on a real set: does it learn, does it beat a trivial answer, does voting help?
 
-    python -m bench.families PATH [--only FAMILY ...] [--steps 60] [--out runs/families]
+    python -m bench.families PATH [--only FAMILY ...] [--steps 150] [--out runs/families]
 
 PATH is the folder of all sets. Sets are cut down (`bench.family_sets`), networks are tiny and begin at random weights,
 as two CPU cores have time for. Three members of a family differ in seed and augmentation; two folds each. One JSON line
@@ -81,7 +81,8 @@ class Family:
 
 
 FAMILIES = {
-    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}),
+    # it sees windows padded to 256 pixels
+    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}, longer=0.6),
     "upernet": Family(
         "camvid",
         {
@@ -130,7 +131,6 @@ FAMILIES = {
         },
         {"focal": {"weight": 1.0, "alpha": 0.75, "gamma": 2.0}},
         crop=128,
-        longer=2.0,
         # its norms follow by one hundredth a step, as the original's: few steps need them made anew
         train={"ema": None, "swa": {"start": 0.5}},
     ),
@@ -149,7 +149,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
     parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--out", type=Path, default=Path("runs/families"))
     options = parser.parse_args()
     torch.set_num_threads(1)
