@@ -18,6 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from maskwright.core.labels import Task
 from maskwright.data.labels.shapes import write_counts
+from maskwright.output.views import cvat
 from maskwright.output.views.coco import CocoView, pieces, run_lengths
 from maskwright.output.views.fiftyone import FiftyOneView
 from maskwright.output.views.item import ViewItem, bring, place, shown_classes, word
@@ -218,3 +219,16 @@ def test_names_stay_in_their_folder_and_apart():
     assert place("a/../x", ".png").as_posix() == "a/%2E./x.png"
     taken = set()
     assert [word(name, taken) for name in ("a b", "a-b", "c")] == ["a_b", "a_b_2", "c"]
+
+
+@given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 1)))
+def test_cvats_run_lengths_go_along_rows_and_begin_with_what_is_off(mask):
+    drawn = np.zeros(mask.shape, np.uint8)
+    for top, left, piece in cvat.pieces(mask):
+        runs = cvat.run_lengths(piece)
+        flat = np.repeat(np.arange(len(runs)) % 2, runs)
+        flat = np.pad(flat, (0, piece.size - flat.size))
+        assert (flat.reshape(piece.shape) == piece).all()
+        assert runs[-1] > 0
+        drawn[top : top + piece.shape[0], left : left + piece.shape[1]] |= piece
+    assert (drawn == mask).all()
