@@ -29,7 +29,7 @@ from maskwright.ensembling.doubts import (
     layers,
     nothing,
 )
-from maskwright.ensembling.oof import Entry, Item, StoredItems
+from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems
 from maskwright.inference.store import dequantise
 
 Text = Callable[[Region, tuple[int, int]], str]
@@ -123,7 +123,7 @@ def find_suspects(
         for entry, doubts in some.each(look, reporter, f"suspects {some.split}: what is odd", stop):
             pairs = zip(doubts, names, strict=True)
             mine = [_told(region, entry.key, some, said, text) for one, said in pairs for region in one.regions]
-            items.append(_item(entry, _split(some), doubts, mine))
+            items.append(_item(entry, some, doubts, mine))
             regions += mine
     items.sort(key=lambda one: (-one.score, one.key))
     regions.sort(key=lambda one: (-one.score, one.key, one.box))
@@ -152,12 +152,12 @@ def _split(some: StoredItems) -> Split:
     return "oof" if some.split == "oof" else "holdout" if some.split == "holdout" else "test"
 
 
-def _item(entry: Entry, split: Split, doubts: Sequence[Doubt], regions: Sequence[RegionSuspect]) -> ItemSuspect:
+def _item(entry: Entry, some: StoredItems, doubts: Sequence[Doubt], regions: Sequence[RegionSuspect]) -> ItemSuspect:
     score, shift = joined(doubts)
     return ItemSuspect(
         key=entry.key,
-        split=split,
-        fold=entry.fold,
+        split=_split(some),
+        fold=0 if isinstance(some, OutOfFold) and some.single else entry.fold,
         score=round(score, 4),
         regions=sum(region.score >= LOUD for region in regions),
         worst=max((region.score for region in regions), default=0.0),
