@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from maskwright.output.report.facts import Case, ReportFacts, Rgb
 from maskwright.output.report.markup import Markup, name, named, score, swatch, text, value_colours
@@ -53,16 +53,18 @@ def _pictures(case: Case) -> Iterator[tuple[str, Rgb]]:
         yield "Errors", case.error
 
 
-def card(case: Case, metric: str, budget: int) -> Markup:
+def card(case: Case, metric: str, budget: int, words: Mapping[str, str] | None = None) -> Markup:
     """Return one case with its pictures side by side.
 
     Args:
         case: what to show.
         metric: what its score is called.
         budget: bytes of each picture.
+        words: other titles for Image, Truth, Answer and Errors.
     """
     figures = []
-    for title, picture in _pictures(case):
+    for usual, picture in _pictures(case):
+        title = (words or {}).get(usual, usual)
         height, width = picture.shape[:2]
         small = " tiny" if max(height, width) < 160 else ""
         figures.append(

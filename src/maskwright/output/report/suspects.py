@@ -9,6 +9,9 @@ from maskwright.output.report.markup import Markup, plural
 BUDGET = 1_500_000
 """Bytes of all pictures of the section, before base64 adds a third."""
 
+WORDS = {"Truth": "Label", "Errors": "Difference"}
+"""Here nobody knows yet who is right."""
+
 
 def suspects(facts: ReportFacts) -> Markup:
     """Return the most suspicious items and regions in pictures."""
@@ -30,6 +33,6 @@ def suspects(facts: ReportFacts) -> Markup:
     )
     for title, said, cases in groups:
         if cases:
-            cards = "".join(card(case, "suspicion", budget) for case in cases)
+            cards = "".join(card(case, "suspicion", budget, WORDS) for case in cases)
             body += f'<h3>{title} <small>{said}</small></h3><div class="cases">{cards}</div>'
     return body
