@@ -115,6 +115,11 @@ def test_a_task_without_background_a_pool_without_images_and_folds_that_hold_not
         code, _, err = cli("mine", path, "--pool", pool)
         assert code == 2
         assert err.endswith(says)
+    folder_set["data"]["test"] = {"format": "folder", "images": "images"}
+    folder_set["rules"] = {"test_labels": "forbidden"}
+    code, _, err = cli("mine", write_recipe(folder_set), "--pool", "set/images")
+    assert code == 2
+    assert "--pool set/images: 8 of 8 images are test items, such as 's0', which rules.test_labels forbids" in err
     folder_set |= {"task": {"kind": "multiclass", "classes": ["ground", "block"]}, "output": [{"format": "masks"}]}
     code, _, err = cli("mine", write_recipe(folder_set), "--pool", "set/none")
     assert code == 2

@@ -114,12 +114,12 @@ class Mine:
 
     @cached_property
     def tests(self) -> tuple[str, ...]:
-        """Images of the pool that are items of data.test."""
+        """Images of the pool that are items of data.test, byte for byte."""
         test = self.session.test_source
         if test is None:
             return ()
-        paths = {test.image_path(key).resolve() for key in test.keys}
-        return tuple(key for key in self.keys if self.source.image_path(key).resolve() in paths)
+        there = {of_file(path) for path in {test.image_path(key) for key in test.keys}}
+        return tuple(key for key in self.keys if of_file(self.source.image_path(key)) in there)
 
     def weights(self, fold: int) -> dict[str, str]:
         """Return file in the run folder -> digest, of the models of a fold."""

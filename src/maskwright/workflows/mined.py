@@ -44,6 +44,7 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
         )
     work = Mine(session, folder)
     assert work.source.keys, "a pool without images is refused when it is opened"
+    _refuse_tests(session, work)
     run.run_stages(session, DECIDED)
     if not session.main:
         return
@@ -65,16 +66,25 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
         run.run_stages(student, ["predict", "decide"])
 
 
+def _refuse_tests(session: Session, work: Mine) -> None:
+    """Warn of test items in the pool, or refuse them if the recipe's rules do."""
+    if not work.tests:
+        return
+    told = f"{len(work.tests)} of {len(work.keys)} images are test items, such as '{work.tests[0]}'"
+    if session.recipe.rules.test_labels == "forbidden":
+        raise InputError(
+            f"{told}, which rules.test_labels forbids",
+            where=f"--pool {work.folder}",
+            fix="take them away, or set rules.test_labels: allowed",
+        )
+    session.reporter.warn(f"{told}: models will learn from what they are to answer")
+
+
 def _list(session: Session, work: Mine) -> MinedList:
     """Write the list, or say that it is there."""
     inputs = work.inputs()
     with session.working():
         if not session.fresh("mine/list", inputs, [work.table], "mine"):
-            if work.tests:
-                session.reporter.warn(
-                    f"{len(work.tests)} of {len(work.keys)} images are test items: models will learn from what "
-                    "they are to answer"
-                )
             with spending(session.run.timing, "mine"), session.replacing("mine/list", inputs):
                 work.write()
             session.files.keep()
