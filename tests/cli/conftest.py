@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_helpers import draw
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -37,16 +38,6 @@ TINY_MEMBER = {
     "train": {"epochs": 2, "steps_per_epoch": 3, "batch_size": 2, "crop": 32, "precision": "fp32", "ema": 0.9},
     "predict": {"tta": ["hflip"], "batch_size": 2},
 }
-
-
-def draw(rng: np.random.Generator, size: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """One image uint8 (H, W, 3) with a bright block and its mask uint8 (H, W) in 0/255."""
-    image = rng.integers(0, 90, (size, size, 3), dtype=np.uint8)
-    mask = np.zeros((size, size), np.uint8)
-    row, col = rng.integers(2, size // 2, 2)
-    mask[row : row + size // 3, col : col + size // 3] = 255
-    image[mask > 0] += 120
-    return image, mask
 
 
 @pytest.fixture
@@ -83,8 +74,3 @@ def write_recipe(tmp_path):
         return path
 
     return write
-
-
-def tree(folder: Path) -> list[str]:
-    """All files below a folder, for 'nothing was written'."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

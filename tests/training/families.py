@@ -6,15 +6,14 @@ the weights that both ended with, or the error that stopped it.
 
 import hashlib
 import json
-import os
 import signal
-import socket
 import sys
 import warnings
 from pathlib import Path
 
 import discs
 import torch
+from forked import codes_of_two
 
 from maskwright.core.recipe.members import Model
 from maskwright.core.stop import Stop
@@ -124,11 +123,9 @@ class Watched(fit.Training):
         Watched.digest = total.hexdigest()
 
 
-def rank(number, port, jobs, out):
+def rank(number, jobs, out):
     """Train all families as one of two processes; leave digests in OUT/NUMBER.json."""
     signal.alarm(LONGEST)
-    told = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
     fit.Training = Watched
     found = {}
     for name, job in jobs.items():
@@ -142,20 +139,7 @@ def rank(number, port, jobs, out):
 
 def main(pictures, out):
     jobs = {name: job_of(pictures, **given) for name, given in FAMILIES.items()}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    pids = []
-    for number in range(2):
-        pids.append(os.fork())
-        if not pids[-1]:
-            code = 1
-            try:
-                rank(number, port, jobs, out)
-                code = 0
-            finally:
-                os._exit(code)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    codes = codes_of_two(lambda number: rank(number, jobs, out))
     told = [json.loads((out / f"{number}.json").read_text()) for number in range(2)]
     return {"codes": codes, "families": {name: [each[name] for each in told] for name in jobs}}
 

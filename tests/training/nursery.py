@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import time
 import warnings
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import discs
 import torch
+from forked import become, free_port
 
 from maskwright.core.errors import MaskwrightError
 from maskwright.core.recipe.keeping import EarlyStop, KeepBest, Swa
@@ -121,8 +121,7 @@ def rank(job, folder, number, size, port):
     pid = os.fork()
     if pid:
         return pid
-    told = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    become(number, size, port)
     code = 1
     try:
         with Stop().listening() as stop:
@@ -137,9 +136,7 @@ def rank(job, folder, number, size, port):
 
 
 def ranks(job, folder, size=2):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     return [rank(job, folder, number, size, port) for number in range(size)]
 
 

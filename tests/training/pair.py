@@ -4,14 +4,12 @@ Run as a script: `pair.py OUT`; prints JSON.
 """
 
 import json
-import os
-import socket
 import sys
-import traceback
 import warnings
 from pathlib import Path
 
 import torch
+from forked import codes_of_two
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.members import Member, Model
@@ -59,9 +57,7 @@ def whole(name, kind):
     return value.item(), torch.autograd.grad(value, logits)[0]
 
 
-def rank(number, port, out, model):
-    told = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    os.environ |= {name: str(value) for name, value in told.items()} | {"MASTER_ADDR": "127.0.0.1"}
+def rank(number, out, model):
     cluster = Cluster()
     found = {}
     for name, kind in PAIRS:
@@ -99,24 +95,9 @@ def train(cluster, model):
 
 
 def main(out):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     torch.manual_seed(0)
     model = build_model(MEMBER.model, 3, 1)
-    pids = []
-    for number in range(2):
-        pids.append(os.fork())
-        if not pids[-1]:
-            code = 1
-            try:
-                rank(number, port, out, model)
-                code = 0
-            except Exception:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    codes = codes_of_two(lambda number: rank(number, out, model))
     ranks = [torch.load(out / f"{number}.pt") for number in range(2)]
     apart = {}
     for name, kind in PAIRS:
