@@ -62,6 +62,8 @@ AUGMENT = {
 """Member -> what it sees; seeds follow from names."""
 PLACE = 32
 """Side of the grid on which training labels are averaged."""
+REDRAWS = 2000
+"""Of held-out items, for the 95 % interval of what the vote is better than the best member."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +153,16 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--out", type=Path, default=Path("runs/families"))
+    parser.add_argument("--again", action="store_true", help="score the votes of finished families again")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     file = options.out / "families.jsonl"
     lines = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    for name in options.only or FAMILIES:
+    if options.again:
+        lines = [again(line, options) for line in lines]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name in [] if options.again else options.only or FAMILIES:
         if name in [line["family"] for line in lines]:
             continue
         lines.append(measure(name, options))
@@ -198,6 +204,12 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "cpu seconds": round(time.process_time() - busy),
         "seconds": round(time.monotonic() - begun),
     }
+
+
+def again(line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
+    """Return the line with the votes of its run folder scored anew."""
+    run = options.out / line["family"].replace(" ", "_")
+    return {**line, **votes(build(json.loads(run.with_suffix(".yaml").read_text())), run)}
 
 
 EPOCHS = 4
@@ -324,13 +336,24 @@ def votes(recipe: Recipe, run: Path) -> dict[str, Any]:
     files = {path.stem: path for path in sorted((output / "vote_members").glob("*.csv"))}
     assert sorted(files) == sorted(recipe.members), files
     truth = {item.key: item for item in items_of(recipe, recipe.data.test)}
-    found = {name: of_file(path, recipe, truth) for name, path in {"vote": output / "vote.csv", **files}.items()}
-    return {"vote": found.pop("vote"), "vote members": found}
+    counts = {name: of_file(path, recipe, truth) for name, path in {"vote": output / "vote.csv", **files}.items()}
+    found = {name: iou(each.sum(0)) for name, each in counts.items()}
+    best = max(files, key=found.__getitem__)
+    chance = np.random.default_rng(0)
+    drawn = chance.integers(0, len(truth), (REDRAWS, len(truth)))
+    gaps = [iou(counts["vote"][rows].sum(0)) - iou(counts[best][rows].sum(0)) for rows in drawn]
+    low, high = np.nanquantile(gaps, [0.025, 0.975])
+    return {"vote": found.pop("vote"), "vote members": found, "gap": [float(low), float(high)]}
 
 
-def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> float:
-    """Score a submission file."""
-    task, total, seen = recipe.task, Counts.zero(recipe.task.planes), set()
+def iou(counts: NDArray[np.int64]) -> float:
+    """Return the score of counts (4, K)."""
+    return score(Counts(*counts), "iou")
+
+
+def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> NDArray[np.int64]:
+    """Count a submission file's pixels: int64 (items, 4, K), in the order of `truth`."""
+    task, counts = recipe.task, []
     planes: dict[str, dict[str, Label]] = {}
     with path.open() as file:
         for row in csv.DictReader(file):
@@ -341,14 +364,13 @@ def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> float:
             else:
                 label = rle.decode(text or "", shape, "row", 1)
             planes.setdefault(key, {})[row.get("class") or ""] = label
+    assert planes.keys() == truth.keys()
     for key, item in truth.items():
         assert item.label is not None
-        seen.add(key)
         mine = planes[key]
         label = np.stack([mine[name] for name in task.classes]) if task.kind == "multilabel" else mine[""]
-        total += count(item.label, label, item.valid, task)
-    assert seen == planes.keys()
-    return score(total, "iou")
+        counts.append(count(item.label, label, item.valid, task).stacked)
+    return np.stack(counts)
 
 
 def told(line: Mapping[str, Any]) -> str:
@@ -359,7 +381,8 @@ def told(line: Mapping[str, Any]) -> str:
         f"| {line['family']} | {line['set']}, {line['items']} + {line['held']} | {line['parameters'] / 1e6:.2f} M, "
         f"{line['steps']} x {line['batch']} at {line['crop']} px | {loss['first']:.3f} to {loss['last']:.3f} "
         f"({loss['fell']} of {loss['of']}) | {line['out of fold']:.3f} ({best:.3f}) | {line['constant']:.3f}, "
-        f"{line['place']:.3f} | {line['blend']:.3f} ({blend:.3f}) | {line['vote']:.3f} ({vote:.3f}) | "
+        f"{line['place']:.3f} | {line['blend']:.3f} ({blend:.3f}) | {line['vote']:.3f} ({vote:.3f}; "
+        f"{line['gap'][0]:+.3f} to {line['gap'][1]:+.3f}) | "
         f"{line['cpu seconds'] / 60:.1f} |"
     )
 
