@@ -111,3 +111,34 @@ def test_where_no_size_is_worth_cleaning_it_is_kept_in_5_percent_at_most(simulat
 
 def test_a_planted_gain_of_cleaning_is_found(simulate):
     assert share_kept(simulate, (0.1, 0.1), 12) == 1
+
+
+@pytest.mark.parametrize(("kind", "sxy"), [("binary", 0.8), ("multiclass", 1.5), ("multilabel", 0.8)])
+def test_a_random_field_is_kept_where_held_out_items_say_so_and_worth_what_is_said(kind, sxy, simulate):
+    from maskwright.core.recipe.crf import CrfChoice
+
+    scene = speckle(simulate(kind, items=12, shape=(48, 40), noises=(1.0,)), np.random.default_rng(1))
+    asked = CrfChoice(sxy=sxy)
+    block = Block(crf=asked, postprocess="off")
+    decision = decide(scene.oof, scene.task, block, Silent()).decision
+    choice = next(each for each in decision.evidence.choices if each.what == "crf")
+    assert choice.kept
+    assert choice.outcome == f"gt_prob 0.78, sxy {sxy:g}, compat 3, 10 steps"
+    assert decision.crf == asked.crf
+    plain = decide(scene.oof, scene.task, Block(postprocess="off"), Silent()).decision
+    assert decision.evidence.honest - plain.evidence.honest == pytest.approx(choice.honest_gain, abs=1e-12)
+    assert decision.evidence.optimistic == pytest.approx(answered(scene, decision), abs=1e-12)
+    assert Decision.from_plain(decision.to_plain()) == decision
+
+
+def test_a_random_field_that_harms_is_left_out_unless_it_is_ordered(simulate):
+    from maskwright.core.recipe.crf import CrfChoice
+
+    scene = simulate(items=12, shape=(32, 32), noises=(0.3,))  # truths are single pixels, which it would wipe out
+    asked = CrfChoice(sxy=5)
+    assert decide(scene.oof, scene.task, Block(crf=asked), Silent()).decision.crf is None
+    ordered = decide(scene.oof, scene.task, Block(crf=CrfChoice(sxy=5, keep="always")), Silent()).decision
+    assert ordered.crf == asked.crf
+    choice = next(each for each in ordered.evidence.choices if each.what == "crf")
+    assert (choice.kept, choice.reason) == (True, "the recipe says so")
+    assert choice.honest_gain < 0

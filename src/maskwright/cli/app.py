@@ -12,6 +12,7 @@ import typer
 from maskwright.cli.commands import (
     bring,
     chip,
+    crf,
     doubt,
     inspect,
     look,
@@ -61,6 +62,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "init": inspect.init,
     "score": score.score,
     "vote": vote.vote,
+    "crf": crf.crf,
     "chip": chip.chip,
     "import-weights": bring.import_weights,
     "recipes": look.recipes,

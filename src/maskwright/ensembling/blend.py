@@ -19,6 +19,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json
 from maskwright.core.labels import Task, TaskKind
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.crf import Crf
 from maskwright.ensembling.choose import (
     FACTOR_ONE,
     FACTORS,
@@ -31,6 +32,7 @@ from maskwright.ensembling.choose import (
     warm,
 )
 from maskwright.ensembling.clean import Cleaning, clean
+from maskwright.ensembling.crf import smoothed
 from maskwright.ensembling.evidence import Evidence
 from maskwright.ensembling.thresholds import Edges, Rule, edge_value
 from maskwright.scoring.measures import Measure, Per
@@ -69,6 +71,8 @@ class Decision(Block):
     """What each class's blended probability is multiplied with before the likeliest is taken, over 64; empty: alike."""
     priority: tuple[int, ...] = ()
     """Multilabel: planes that exclude each other, the strongest first. Multiclass: classes that win a tie."""
+    crf: Crf | None = None
+    """How the answer is smoothed before it is cleaned; None: not."""
     cleaning: Cleaning = Cleaning()
     """What is taken away from the answer, and filled in it."""
     recipe: str = ""
@@ -194,11 +198,11 @@ def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.ui
     """
     if decision.rule == "argmax" and not decision.factors and not decision.priority:
         label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
-        return clean(label, decision.cleaning, task, probability)
+        return clean(smoothed(label, decision.crf, task), decision.cleaning, task, probability)
     if decision.rule == "argmax":
         units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
         label, products = likeliest(units, decision.factors, decision.priority)
-        return clean(label, decision.cleaning, task, products)
+        return clean(smoothed(label, decision.crf, task), decision.cleaning, task, products)
     planes = exclusive(reached(probability, decision.total, decision.edges), decision.priority)
     label = planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
-    return clean(label, decision.cleaning, task, probability)
+    return clean(smoothed(label, decision.crf, task), decision.cleaning, task, probability)

@@ -1,7 +1,7 @@
 """Where weights, thresholds and all else are chosen: on out-of-fold pixels, with every choice made to prove itself.
 
 The order of choices: thresholds, weights on top of them, thresholds again if weights are kept; then temperatures of
-the members, weights of classes, and cleaning, each on top of what is kept so far.
+the members, weights of classes, a random field, and cleaning, each on top of what is kept so far.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Literal
 from maskwright.core.labels import Task
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe import blocks
+from maskwright.core.recipe.crf import CrfChoice
 from maskwright.core.stop import Stop
 from maskwright.ensembling import cleaning, factors, temperatures
 from maskwright.ensembling.blend import Decision
+from maskwright.ensembling.crf import in_words
 from maskwright.ensembling.evidence import Choice, ClassEvidence, Evidence, MemberScore, Score
 from maskwright.ensembling.honest import Chooser, ItemCounts, Plan, Procedure, State, count_plans, verdict
 from maskwright.ensembling.oof import OutOfFold
@@ -68,6 +70,8 @@ def decide(oof: OutOfFold, task: Task, block: blocks.Decision, reporter: Reporte
         if made is not None:
             (after,) = count_plans(oof, [made], reporter, stop)
             choice = verdict(step.what, state, after, step.told(made.final), oof, measure)
+            if step.sure:
+                choice = choice.model_copy(update={"kept": True, "reason": "the recipe says so"})
             choices = (*choices, choice)
             state = after if choice.kept else state
     for choice in choices:
@@ -100,6 +104,7 @@ def _decision(
         temperature_steps={name: step for name, step in zip(oof.members, steps, strict=True) if step},
         factors=final.factors,
         priority=final.priority,
+        crf=final.crf,
         cleaning=final.cleaning,
         recipe=oof.recipe,
         evidence=gather(oof, chooser, state, choices),
@@ -129,6 +134,7 @@ def undecided(members: Sequence[str], task: Task, block: blocks.Decision, recipe
         kept_thresholds=False,
         fixed_edge=edge_of(block.threshold),
         priority=rules.priority,
+        crf=block.crf.crf if block.crf is not None and block.crf.keep == "always" else None,
         recipe=recipe,
         evidence=Evidence(
             honest=None,
@@ -198,6 +204,8 @@ class _Step:
     what: str
     propose: Callable[[Plan], Plan | None]
     told: Callable[[Setting], str]
+    sure: bool = False
+    """Kept whatever the evidence says."""
 
 
 def _steps(
@@ -228,6 +236,8 @@ def _steps(
                 lambda setting: factors.in_words(setting, task.plane_names),
             )
         )
+    if block.crf is not None:
+        steps.append(_field(block.crf))
     if block.postprocess == "auto":
         steps.append(
             _Step(
@@ -237,6 +247,17 @@ def _steps(
             )
         )
     return steps
+
+
+def _field(block: CrfChoice) -> _Step:
+    """Return the step that smooths all answers by one random field; there is nothing in it to choose."""
+    field = block.crf
+
+    def put(plan: Plan) -> Plan:
+        nested = {fold: setting._replace(crf=field) for fold, setting in plan.nested.items()}
+        return Plan(nested, plan.final._replace(crf=field))
+
+    return _Step("crf", put, lambda _: in_words(field), block.keep == "always")
 
 
 def _in_words(what: str, setting: Setting, oof: OutOfFold) -> str:

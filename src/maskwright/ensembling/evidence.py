@@ -20,7 +20,7 @@ def plain_score(score: float) -> Score:
 class Choice(Block):
     """One thing that could be tuned, against leaving it as it was."""
 
-    what: Literal["thresholds", "weights", "temperatures", "factors", "cleaning", "priority"]
+    what: Literal["thresholds", "weights", "temperatures", "factors", "crf", "cleaning", "priority"]
     kept: bool
     outcome: str
     """What tuning chose on all items, in words."""

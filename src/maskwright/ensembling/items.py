@@ -197,6 +197,7 @@ def final_setting(decision: Decision) -> Setting:
         factors=decision.factors,
         priority=decision.priority,
         cleaning=decision.cleaning,
+        crf=decision.crf,
     )
 
 

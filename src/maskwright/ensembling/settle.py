@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.labels import Task
+from maskwright.core.recipe.crf import Crf
 from maskwright.ensembling.choose import above, exclusive, likeliest, warm
 from maskwright.ensembling.clean import Cleaning, Label, clean
+from maskwright.ensembling.crf import smoothed
 from maskwright.ensembling.oof import Item
 from maskwright.ensembling.select import Shares
 from maskwright.ensembling.thresholds import Edges
@@ -33,15 +35,17 @@ class Setting(NamedTuple):
     priority: tuple[int, ...] = ()
     """Planes, first those that win; see choose.py."""
     cleaning: Cleaning = Cleaning()
+    crf: Crf | None = None
 
 
 def settle(item: Item, setting: Setting, task: Task) -> tuple[Label, NDArray[np.int32] | Numbers]:
-    """Return the answer of a setting before it is cleaned, and the numbers it was chosen by, (K, H, W)."""
+    """Return the answer of a setting, smoothed but not cleaned, and the numbers it was chosen by, (K, H, W)."""
     units, scale = blended(item, setting, task)
     if task.kind == "multiclass":
-        return likeliest(units, setting.factors, setting.priority)
+        label, numbers = likeliest(units, setting.factors, setting.priority)
+        return smoothed(label, setting.crf, task), numbers
     planes = exclusive(above(units, scale, setting.edges), setting.priority)
-    return planes if task.kind == "multilabel" else planes[0], units
+    return smoothed(planes if task.kind == "multilabel" else planes[0], setting.crf, task), units
 
 
 def blended(item: Item, setting: Setting, task: Task) -> tuple[NDArray[np.int32], int]:

@@ -111,8 +111,9 @@ def read_held_out(session: Session) -> list[SetScore]:
 
 def decide_inputs(session: Session) -> dict[str, Any]:
     """Return what the decision depends on."""
+    plain = session.plain["decision"]
     return {
-        "decision": session.plain["decision"],
+        "decision": {key: value for key, value in plain.items() if key != "crf" or value is not None},
         "split": digest(split_inputs(session)),
         "members": {name: digest(predict_inputs(session, name)) for name in session.recipe.members},
         **({"score": session.plain["score"]} if session.recipe.score.objects else {}),

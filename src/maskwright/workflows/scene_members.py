@@ -186,7 +186,7 @@ def gather(session: Session, wishes: Wishes, device: str) -> Lineup:
     notes = list(_notes(session, wishes, decision, ways, predict))
     if decision is not None:
         steps = {name: step for name, step in decision.temperature_steps.items() if name in shares}
-        changed = {"shares": shares, "cleaning": Cleaning(), "temperature_steps": steps}
+        changed = {"shares": shares, "cleaning": Cleaning(), "crf": None, "temperature_steps": steps}
         decision = decision.model_copy(update=changed)
     facts = {
         "members": {
@@ -295,6 +295,8 @@ def _notes(
     if decision is not None and not decision.cleaning.nothing:
         words = decision.cleaning.in_words(session.recipe.task.plane_names)
         notes.append(f"cleaning is not applied to scenes, since pieces may reach across windows: {words}")
+    if decision is not None and decision.crf is not None:
+        notes.append("the random field is not applied to scenes, since it looks beyond windows")
     if any(way.stretch is not None and way.stretch.over == "item" for way in ways):
         notes.append("values are stretched between levels of each window, as chips were")
     if any(way.derived for way in ways):

@@ -29,7 +29,9 @@ def alone(decision: Decision, member: str) -> Decision:
     own = next(each for each in decision.evidence.members if each.name == member)
     edges = own.edges if decision.kept_thresholds else (decision.fixed_edge,) * len(decision.edges)
     one = {"shares": {member: 1}, "edges": edges if decision.edges else (), "kept_weights": False}
-    return decision.model_copy(update={**one, "temperature_steps": {}, "factors": (), "cleaning": Cleaning()})
+    return decision.model_copy(
+        update={**one, "temperature_steps": {}, "factors": (), "crf": None, "cleaning": Cleaning()}
+    )
 
 
 def group_of(session: Session, block: VoteOutput) -> Group:

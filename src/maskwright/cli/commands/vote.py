@@ -116,7 +116,7 @@ def _ask(files: list[Path], given: Rules) -> Ask:
         scores=given.scores,
         sample=given.sample,
         empty=given.empty,
-        size=_size(given.size),
+        size=read_size(given.size),
     )
 
 
@@ -130,7 +130,12 @@ def _at_least(text: str | None) -> int | Literal["all"] | None:
     return int(text)
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def read_size(text: str | None) -> tuple[int, int] | None:
+    """Return what 224x224 means, (height, width).
+
+    Raises:
+        InputError: anything else.
+    """
     from maskwright.core.errors import InputError
 
     if text is None:

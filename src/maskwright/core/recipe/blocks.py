@@ -12,6 +12,7 @@ from maskwright.core.errors import near
 from maskwright.core.expressions import read_formula
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.crf import CrfChoice
 from maskwright.core.recipe.derived import BandName, check_derived
 from maskwright.core.recipe.folds import Folds
 from maskwright.core.recipe.lineage import stage_clashes
@@ -209,6 +210,9 @@ class Decision(Block):
     priority: tuple[str, ...] = ()
     """Multilabel: these classes exclude each other, and where several are answered the first of them stays. Multiclass:
     these win a tie, the first first."""
+    crf: CrfChoice | None = None
+    """Labels are smoothed by a dense conditional random field before they are cleaned, e.g. {gt_prob: 0.78, sxy: 3},
+    where nested evidence says so; None: no."""
     postprocess: Literal["auto", "off"] = "auto"
     """auto: small pieces are taken away and small holes filled, class by class, where nested evidence says so."""
 
