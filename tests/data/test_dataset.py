@@ -245,3 +245,20 @@ def test_samples_say_how_large_their_pixels_are_if_asked(coloured):
     first, second = ground_sizes(Ground("0.07", None), ("0", "1"))
     assert first == 0.07
     assert math.isnan(second)
+
+
+def test_items_are_brought_to_one_size_before_windows_are_cut(coloured):
+    """Images and validity by OpenCV, labels by the nearest pixel; scored windows cover the new size once."""
+    import cv2
+
+    windows = ValidSet(coloured, coloured.keys, SCENES, PREPARE, (8, 8), LIMIT, None, (16, 24))
+    assert len(windows) == 4 * 2 * 3
+    whole = ValidSet(coloured, coloured.keys, SCENES, PREPARE, None, LIMIT, None, (16, 24))
+    for place, key in enumerate(coloured.keys):
+        item, sample = read_item(coloured, key, SCENES, LIMIT), whole[place]
+        assert sample["label"].shape == sample["valid"].shape == (16, 24)
+        native = cv2.resize(item.label, (24, 16), interpolation=cv2.INTER_NEAREST_EXACT)
+        there = sample["valid"].numpy()
+        np.testing.assert_array_equal(sample["label"].numpy()[there], native[there])
+    drawn = train_set(coloured, crop=None, resize=(16, 24))[(0, 0)]
+    assert drawn["image"].shape == (3, 16, 24)

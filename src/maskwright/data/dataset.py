@@ -25,6 +25,7 @@ from maskwright.data.preprocess import Preprocess, preprocess_for
 from maskwright.data.sampling import Lots, sample_seed
 from maskwright.data.sources.base import Source
 from maskwright.data.windows import Layers, cut
+from maskwright.data.windows import resize as brought_to
 
 __all__ = [
     "Batch",
@@ -98,6 +99,8 @@ class TrainSpec:
     """Valid pixels of each value (plane) in all items, which say what copy_paste counts as rare; None: unknown."""
     sizes: bool = False
     """Whether samples say how large their pixels are."""
+    resize: Shape | None = None
+    """(height, width) that items are brought to first; None: their own."""
 
 
 class _Items:
@@ -112,18 +115,23 @@ class _Items:
         cache: CacheSpec,
         *,
         soft: bool = False,
+        resize: Shape | None = None,
     ) -> None:
         assert source.labelled, "training and validation need labels"
         self.source, self.task, self.preprocess, self.max_pixels = source, task, preprocess, max_pixels
-        self.soft = soft
-        # what is kept on disk was settled for plain labels, which validation reads of the same items
-        self.cache = open_cache(self._read, source, replace(cache, folder=None) if soft else cache)
+        self.soft, self.resize = soft, resize
+        # what is kept on disk was settled for plain labels at their own size, which all members share
+        apart = soft or resize is not None
+        self.cache = open_cache(self._read, source, replace(cache, folder=None) if apart else cache)
 
     def _read(self, key: str) -> Item:
         item = read_item(self.source, key, self.task, self.max_pixels, soft=self.soft)
         path = self.source.image_path(key)
         image = self.preprocess.of_scene(path).number(item.image, item.seen, str(path))
-        return replace(item, image=image, seen=item.valid)
+        if self.resize is None or item.label is None:
+            return replace(item, image=image, seen=item.valid)
+        layers = brought_to(Layers(image, item.label, item.valid), self.resize)
+        return replace(item, image=layers.image, label=layers.label, valid=layers.valid, seen=layers.valid)
 
     def layers(self, key: str) -> Layers:
         """Return the layers of an item at full size; they must not be written to."""
@@ -162,7 +170,9 @@ class TrainSet(Dataset[Sample]):
     def __init__(self, spec: TrainSpec) -> None:
         self.spec = spec
         soft = spec.source.soft
-        self._items = _Items(spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache, soft=soft)
+        self._items = _Items(
+            spec.source, spec.task, spec.preprocess, spec.max_pixels, spec.cache, soft=soft, resize=spec.resize
+        )
         setting = Setting(spec.task, len(spec.preprocess.bands), spec.pixels, soft)
         self._augmenter = augment.build(spec.augment, setting=setting)
         self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
@@ -220,6 +230,7 @@ class ValidSet(Dataset[Sample]):
         crop_shape: (height, width) of the windows; None: whole images.
         max_pixels: larger images are refused.
         cache: where decoded items are kept.
+        resize: (height, width) that items are brought to first; None: their own.
     """
 
     def __init__(
@@ -231,12 +242,13 @@ class ValidSet(Dataset[Sample]):
         crop_shape: Shape | None,
         max_pixels: int,
         cache: CacheSpec | None = None,
+        resize: Shape | None = None,
     ) -> None:
         self.keys = tuple(keys)
-        self._items = _Items(source, task, preprocess, max_pixels, cache or CacheSpec())
+        self._items = _Items(source, task, preprocess, max_pixels, cache or CacheSpec(), resize=resize)
         self._windows: list[tuple[int, Window]] = []
         for index, key in enumerate(self.keys):
-            shape = source.read_header(key, max_pixels).shape
+            shape = resize or source.read_header(key, max_pixels).shape
             found = [whole(shape)] if crop_shape is None else partition(shape, crop_shape)
             self._windows += [(index, window) for window in found]
 

@@ -39,6 +39,8 @@ from maskwright.scoring.measures import Measure, Per
 from maskwright.scoring.scores import Empty
 
 Floats = NDArray[np.float32]
+AT_ONCE = 1 << 16
+"""Numbers that are blended together: they stay in the second cache."""
 MOST_SHARES = 100
 """Largest sum of shares: up to here float32 still tells neighbouring blends apart."""
 
@@ -175,13 +177,19 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
             units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.uint16)
             warmed[name] = warm(units, decision.temperature_steps[name], kind)
     result: Floats = np.empty(probabilities[decision.needed[0]].shape, np.float32)
-    for plane in range(len(result)):  # one after another: large arrays cost more in fresh pages than in arithmetic
-        total = np.zeros(result.shape[1:], np.int32)
-        for name in decision.needed:
-            own = warmed.get(name)
-            units_of = np.rint(probabilities[name][plane] * np.float32(UNIT)) if own is None else own[plane]
+    flat = {name: warmed.get(name, probabilities[name]).reshape(-1) for name in decision.needed}
+    for start in range(0, result.size, AT_ONCE):  # fresh pages for the whole would cost more than the arithmetic
+        total = np.zeros(min(AT_ONCE, result.size - start), np.int32)
+        for name, values in flat.items():
+            part = values[start : start + AT_ONCE]
+            units_of = part if name in warmed else np.rint(part * np.float32(UNIT))
             total += units_of.astype(np.int32) * np.int32(decision.shares[name])
-        np.divide(total, np.float64(UNIT * decision.total), out=result[plane], casting="same_kind")
+        np.divide(
+            total,
+            np.float64(UNIT * decision.total),
+            out=result.reshape(-1)[start : start + AT_ONCE],
+            casting="same_kind",
+        )
     return result
 
 

@@ -32,6 +32,8 @@ from maskwright.core.grid import Shape, Window
 
 SUFFIX = ".safetensors"
 META = "maskwright"
+AT_ONCE = 1 << 16
+"""Numbers that are quantised together: they stay in the second cache."""
 LONGEST_HEADER = 1 << 20
 """Bytes; ours take a few hundred, a damaged length must not ask for memory."""
 Quantised = NDArray[np.unsignedinteger[Any]]
@@ -226,12 +228,12 @@ def quantise(probabilities: NDArray[np.float32], bits: Bits = 8) -> Quantised:
     """
     scale, kind = (255, np.uint8) if bits == 8 else (65535, np.uint16)
     result: Quantised = np.empty(probabilities.shape, kind)
-    pairs = zip(probabilities, result, strict=True) if probabilities.ndim > 2 else [(probabilities, result)]
-    for plane, stored in pairs:  # one after another: large arrays cost more in fresh pages than in arithmetic
-        scaled = plane * np.float32(scale)
+    flat, stored = probabilities.reshape(-1), result.reshape(-1)
+    for start in range(0, flat.size, AT_ONCE):  # fresh pages for the whole would cost more than the arithmetic
+        scaled = flat[start : start + AT_ONCE] * np.float32(scale)
         scaled -= np.float32(0.5)
         np.ceil(scaled, out=scaled)
-        stored[...] = np.clip(scaled, 0, scale, out=scaled)
+        stored[start : start + AT_ONCE] = np.clip(scaled, 0, scale, out=scaled)
     return result
 
 

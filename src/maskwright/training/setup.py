@@ -174,7 +174,8 @@ def build_exam(job: FoldJob, kit: Kit) -> Exam | None:
 def build_windows(job: FoldJob) -> tuple[ValidSet, int]:
     """Return the held-out windows, and how many of them are looked at together; whole images go one by one."""
     shape = job.member.train.crop_shape
-    windows = ValidSet(job.source, job.valid_keys, job.task, job.preprocess, shape, job.max_pixels, job.cache)
+    source, keys, resize = job.source, job.valid_keys, job.member.train.resize_shape
+    windows = ValidSet(source, keys, job.task, job.preprocess, shape, job.max_pixels, job.cache, resize)
     return windows, 1 if shape is None else job.member.predict.batch_size
 
 
@@ -196,6 +197,7 @@ def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
             classes=job.drawn_classes,
             pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
             sizes=job.member.model.aux.scale is not None,
+            resize=job.member.train.resize_shape,
         )
     )
 

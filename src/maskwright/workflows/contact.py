@@ -69,6 +69,7 @@ def _album(session: Session, name: str, member: Member) -> Album:
         lots=Lots(seed, draws, draws, sampling=member.sampling, pixels=pixels, classes=drawn),
         classes=drawn,
         pixels=tuple(pixels.sum(0).tolist()),
+        resize=member.train.resize_shape,
     )
     samples, found = TrainSet(spec), defaultdict[int, list[Any]](list)
     for epoch in range(VERSIONS * LAPS):

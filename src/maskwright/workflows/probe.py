@@ -196,6 +196,7 @@ def _reads(session: Session, member: Member, bands: int) -> float:
         max_pixels=recipe.data.max_pixels,
         seed=0,
         draws=10**6,
+        resize=member.train.resize_shape,
     )
     samples = TrainSet(spec)
     for index in range(len(keys)):

@@ -170,6 +170,9 @@ class Train(Block):
     """Batches whose gradients are summed into one step."""
     crop: Size | tuple[Size, Size] | Whole = 256
     """Random windows of this side or (height, width) in pixels, or whole images."""
+    resize: Size | tuple[Size, Size] | None = None
+    """Side of a square, or [height, width], that whole items are brought to before windows are cut from them, e.g.
+    1024; scored windows too. None: their own size. Say the same in predict.sizes."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 where the chip has it natively, else fp32; fp16: with loss scaling, for GPUs without bf16 (on a CPU it
     works and is slow)."""
@@ -211,6 +214,11 @@ class Train(Block):
         if self.compile and self.sharding != "none":
             raise ValueError("compile and sharding do not go together; choose one")
         return self
+
+    @property
+    def resize_shape(self) -> tuple[int, int] | None:
+        """(height, width) that items are brought to, None for their own."""
+        return (self.resize, self.resize) if isinstance(self.resize, int) else self.resize
 
     @property
     def crop_shape(self) -> tuple[int, int] | None:
@@ -312,6 +320,16 @@ class Member(Block):
         return self
 
     @model_validator(mode="after")
+    def _one_size(self) -> Member:
+        if self.train.resize is None:
+            return self
+        if self.predict.window == "whole" and not (self.predict.sizes or self.predict.scales):
+            raise ValueError("train.resize: whole images would be predicted at another size; give predict.sizes too")
+        if self.model.aux.scale is not None or any("gsd_scale" in entry for entry in self.augment):
+            raise ValueError("train.resize does not go with gsd_scale or the head scale, which measure on the ground")
+        return self
+
+    @model_validator(mode="after")
     def _one_name_each(self) -> Member:
         for entry in self.augment:
             if len(entry) != 1:
@@ -346,7 +364,7 @@ YOUNG: dict[str, tuple[str, ...]] = {
     "model": ("aux", "stem"),
     "optimizer": ("freeze",),
     "schedule": ("patience", "by", "threshold"),
-    "train": ("early_stop", "keep_best", "swa", "snapshots"),
+    "train": ("early_stop", "keep_best", "swa", "snapshots", "resize"),
 }
 """Keys that came after runs were made that should stay valid; at their default they change nothing."""
 YOUNG_HEADS = ("twin", "presence", "scale", "regions")
