@@ -37,8 +37,8 @@ def complaint(*overrides: str) -> str:
 def test_misspelt_key_is_refused_with_the_nearest_name():
     assert complaint("members.a.train.epohcs=3") == (
         "r.yaml:members.a.train: unknown key 'epohcs' (did you mean 'epochs'?); use one of: accumulate, batch_size, "
-        "channels_last, checkpointing, clip, compile, crop, early_stop, ema, epochs, keep_best, precision, save_every, "
-        "sharding, snapshots, steps_per_epoch, swa, validate_every, workers"
+        "channels_last, checkpointing, clip, compile, crop, early_stop, ema, epochs, keep_best, precision, resize, "
+        "save_every, sharding, snapshots, steps_per_epoch, swa, validate_every, workers"
     )
 
 
