@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bench.gain import CAMVID, IGNORE, LIMIT, NUCLEI
+from bench.gain import IGNORE, LIMIT, NUCLEI
 from maskwright.core import rle
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import CocoSource, FolderSource
@@ -25,6 +25,9 @@ HELD = 4
 """Every so many-th item, or group of items, is in no fold."""
 PATIENT = r"^(.+?)(?:-g[0-9]+-l-a|-day-?[0-9]+|-admission)?(?:-PA|-pa)?$"
 SEQUENCE = "^([^_]+)_"
+
+COARSE: dict[int, Any] = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 4, 9: 4, 10: 4, 11: "ignore"}
+"""Camvid's eleven classes as five, all of which a few steps can learn."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class Cut:
 SETS = {
     "camvid": Cut(
         "camvid",
-        {"kind": "multiclass", "classes": list(CAMVID), "ignore": 11},
-        FolderSource(images="train", masks="trainannot"),
+        {"kind": "multiclass", "classes": ["sky", "building", "ground", "tree", "traveller"]},
+        FolderSource(images="train", masks="trainannot", values=COARSE),
         128,
         SEQUENCE,
         data={"limit": 60},
-        held=FolderSource(images="val", masks="valannot"),
+        held=FolderSource(images="val", masks="valannot", values=COARSE),
     ),
     "chest": Cut(
         "chest_xray_multilabel",
