@@ -9,7 +9,8 @@ a family goes into OUT/families.jsonl; finished families are not repeated, and i
 Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: `constant`, the best of nothing, each
 class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
 Held out: items in no fold; `blend` is the decided answer, `vote` the vote of the members' own submission files (at
-least 2 of 3; class vote with weights from out-of-fold scores; share .45), each beside the best member alone.
+least 2 of 3; class vote with weights from out-of-fold scores; share .45), each beside the member that was best out of
+fold and the one that turned out best; then the 95 % interval of the vote against the latter, over items drawn anew.
 """
 
 from __future__ import annotations
@@ -375,16 +376,24 @@ def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> NDArray[np
 
 def told(line: Mapping[str, Any]) -> str:
     """Return a family's row of the table."""
-    loss, best = line["loss"], max(line["members"].values())
-    blend, vote = max(line["blend members"].values()), max(line["vote members"].values())
-    return (
-        f"| {line['family']} | {line['set']}, {line['items']} + {line['held']} | {line['parameters'] / 1e6:.2f} M, "
-        f"{line['steps']} x {line['batch']} at {line['crop']} px | {loss['first']:.3f} to {loss['last']:.3f} "
-        f"({loss['fell']} of {loss['of']}) | {line['out of fold']:.3f} ({best:.3f}) | {line['constant']:.3f}, "
-        f"{line['place']:.3f} | {line['blend']:.3f} ({blend:.3f}) | {line['vote']:.3f} ({vote:.3f}; "
-        f"{line['gap'][0]:+.3f} to {line['gap'][1]:+.3f}) | "
-        f"{line['cpu seconds'] / 60:.1f} |"
-    )
+    loss, alone, low, high = line["loss"], line["members"], *line["gap"]
+    picked = max(alone, key=alone.__getitem__)
+    cells = [
+        line["family"],
+        f"{line['set']}, {line['items']} + {line['held']}",
+        f"{line['parameters'] / 1e6:.2f} M, {line['steps']} x {line['batch']} at {line['crop']} px",
+        f"{loss['first']:.2f} to {loss['last']:.2f} ({loss['fell']} of {loss['of']})",
+        f"{line['out of fold']:.3f} ({alone[picked]:.3f})",
+        f"{line['constant']:.3f}, {line['place']:.3f}",
+        *(f"{line[how]:.3f} ({beside(line[f'{how} members'], picked)})" for how in ("blend", "vote")),
+        f"{low:+.3f} to {high:+.3f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def beside(held: Mapping[str, float], picked: str) -> str:
+    """Return the held-out score of the member that was best out of fold, and of the one that is best there."""
+    return f"{held[picked]:.3f}, {max(held.values()):.3f}"
 
 
 if __name__ == "__main__":
