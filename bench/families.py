@@ -16,33 +16,23 @@ fold and the one that turned out best; then the 95 % interval of the vote agains
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import statistics
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from bench.family_scores import trivial, votes
 from bench.family_sets import prepare
-from maskwright.core import rle
 from maskwright.core.progress import Silent
-from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.load import build
-from maskwright.data.items import Item, read_item
-from maskwright.data.sources.open import open_source
-from maskwright.scoring.counts import Counts, count
-from maskwright.scoring.scores import score
 from maskwright.workflows.run import run_until
 from maskwright.workflows.session import open_session
 
-Label = NDArray[np.uint8]
 SWIN = {"embed": 24, "depths": [1, 1, 2, 1], "heads": [1, 2, 4, 8], "drop_path": 0.0}
 MIT = {"dims": [16, 32, 40, 64], "depths": [1, 1, 1, 1]}
 INTERN = {"channels": 16, "depths": [1, 1, 2, 1], "groups": [2, 4, 8, 16], "drop_path": 0.0}
@@ -61,10 +51,6 @@ AUGMENT = {
     "c": ["hflip", {"brightness_contrast": {"p": 0.7}}],
 }
 """Member -> what it sees; seeds follow from names."""
-PLACE = 32
-"""Side of the grid on which training labels are averaged."""
-REDRAWS = 2000
-"""Of held-out items, for the 95 % interval of what the vote is better than the best member."""
 
 
 @dataclass(frozen=True)
@@ -284,94 +270,6 @@ def losses(run: Path) -> dict[str, Any]:
         ends.append((statistics.mean(steps[:tenth]), statistics.mean(steps[-tenth:])))
     first, last = (statistics.mean(each[side] for each in ends) for side in (0, 1))
     return {"first": first, "last": last, "fell": sum(b < a for a, b in ends), "of": len(ends)}
-
-
-def items_of(recipe: Recipe, block: Any) -> Iterator[Item]:
-    """Read all items of a part."""
-    source = open_source(block, Path(recipe.data.root), recipe.task)
-    for key in source.keys:
-        yield read_item(source, key, recipe.task, recipe.data.max_pixels)
-
-
-def planes_of(label: Label, recipe: Recipe) -> NDArray[np.float32]:
-    """Return the label as float32 (K, H, W) of 0 and 1; binary has one plane."""
-    if recipe.task.kind == "multilabel":
-        return label.astype(np.float32)
-    wanted = range(1, 2) if recipe.task.kind == "binary" else range(len(recipe.task.classes))
-    return np.stack([label == value for value in wanted]).astype(np.float32)
-
-
-def trivial(recipe: Recipe, run: Path) -> dict[str, float]:
-    """Score the best constant answer, and what most items of the other fold have at each place."""
-    task = recipe.task
-    with (run / "folds.csv").open() as file:
-        fold = {row["key"]: int(row["fold"]) for row in csv.DictReader(file)}
-    # items beyond data.limit are in no fold
-    items = {item.key: item for item in items_of(recipe, recipe.data.train) if fold.get(item.key, -1) >= 0}
-    answers = range(task.planes) if task.kind == "multiclass" else (0, 1)
-    constant = [Counts.zero(task.planes) for _ in answers]
-    place = Counts.zero(task.planes)
-    small = {key: grid(item, recipe) for key, item in items.items()}
-    for key, item in items.items():
-        assert item.label is not None
-        for value in answers:
-            constant[value] += count(item.label, np.full_like(item.label, value), item.valid, task)
-        prior = np.mean([small[other] for other in items if fold[other] != fold[key]], axis=0)
-        wide = np.stack([cv2.resize(plane, item.shape[::-1]) for plane in prior])
-        said = wide.argmax(0) if task.kind == "multiclass" else wide > 0.5
-        said = said[0] if task.kind == "binary" else said
-        place += count(item.label, said.astype(np.uint8), item.valid, task)
-    return {"constant": max(score(each, "iou") for each in constant), "place": score(place, "iou")}
-
-
-def grid(item: Item, recipe: Recipe) -> NDArray[np.float32]:
-    """Return how much of each class lies in each cell of a coarse grid over the image."""
-    assert item.label is not None
-    planes = planes_of(item.label, recipe) * item.valid
-    return np.stack([cv2.resize(plane, (PLACE, PLACE), interpolation=cv2.INTER_AREA) for plane in planes])
-
-
-def votes(recipe: Recipe, run: Path) -> dict[str, Any]:
-    """Score the vote and the members' own submissions on the held-out items."""
-    output = run / "output"
-    files = {path.stem: path for path in sorted((output / "vote_members").glob("*.csv"))}
-    assert sorted(files) == sorted(recipe.members), files
-    truth = {item.key: item for item in items_of(recipe, recipe.data.test)}
-    counts = {name: of_file(path, recipe, truth) for name, path in {"vote": output / "vote.csv", **files}.items()}
-    found = {name: iou(each.sum(0)) for name, each in counts.items()}
-    best = max(files, key=found.__getitem__)
-    chance = np.random.default_rng(0)
-    drawn = chance.integers(0, len(truth), (REDRAWS, len(truth)))
-    gaps = [iou(counts["vote"][rows].sum(0)) - iou(counts[best][rows].sum(0)) for rows in drawn]
-    low, high = np.nanquantile(gaps, [0.025, 0.975])
-    return {"vote": found.pop("vote"), "vote members": found, "gap": [float(low), float(high)]}
-
-
-def iou(counts: NDArray[np.int64]) -> float:
-    """Return the score of counts (4, K)."""
-    return score(Counts(*counts), "iou")
-
-
-def of_file(path: Path, recipe: Recipe, truth: Mapping[str, Item]) -> NDArray[np.int64]:
-    """Count a submission file's pixels: int64 (items, 4, K), in the order of `truth`."""
-    task, counts = recipe.task, []
-    planes: dict[str, dict[str, Label]] = {}
-    with path.open() as file:
-        for row in csv.DictReader(file):
-            key, text = row.get("image_id") or row["ImageId"], row.get("PredictionString") or row.get("EncodedPixels")
-            shape = truth[key].shape
-            if task.kind == "multiclass":
-                label = np.array((text or "").split(), np.uint8).reshape(shape)
-            else:
-                label = rle.decode(text or "", shape, "row", 1)
-            planes.setdefault(key, {})[row.get("class") or ""] = label
-    assert planes.keys() == truth.keys()
-    for key, item in truth.items():
-        assert item.label is not None
-        mine = planes[key]
-        label = np.stack([mine[name] for name in task.classes]) if task.kind == "multilabel" else mine[""]
-        counts.append(count(item.label, label, item.valid, task).stacked)
-    return np.stack(counts)
 
 
 def told(line: Mapping[str, Any]) -> str:
