@@ -17,16 +17,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.family_scores import trivial, votes
+from bench.family_scores import compare, trivial, votes
 from bench.family_sets import prepare
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.load import build
@@ -133,6 +136,11 @@ FAMILIES = {
 }
 
 
+TEAMS = {"camvid": ("pan", "upernet", "segformer"), "nuclei": ("mask2former", "internimage")}
+"""Sets on which several families vote together, as the teams of SEEDS 001 and 000 did: weights from scores."""
+BINARY_RULE = ["--threshold", "0.5", "--format", "kaggle"]
+
+
 def main() -> None:
     """Run every family that is not in the file yet, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -156,7 +164,8 @@ def main() -> None:
         with file.open("a") as handle:
             handle.write(json.dumps(lines[-1]) + "\n")
         print(told(lines[-1]), flush=True)
-    print("\n".join(["", *(told(line) for line in lines)]))
+    teams = [team(on, members, lines, options.out) for on, members in TEAMS.items()]
+    print("\n".join(["", *(told(line) for line in lines), "", *filter(None, teams)]))
 
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -270,6 +279,33 @@ def losses(run: Path) -> dict[str, Any]:
         ends.append((statistics.mean(steps[:tenth]), statistics.mean(steps[-tenth:])))
     first, last = (statistics.mean(each[side] for each in ends) for side in (0, 1))
     return {"first": first, "last": last, "fell": sum(b < a for a, b in ends), "of": len(ends)}
+
+
+def team(on: str, families: Sequence[str], lines: Sequence[Mapping[str, Any]], out: Path) -> str:
+    """Let members of several families vote by their submission files; return a row, or nothing if one is not there."""
+    there = {line["family"]: line for line in lines}
+    if not set(families) <= there.keys():
+        return ""
+    folder = out / "teams" / on
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    alone: dict[str, float] = {}
+    for family in families:
+        for member, found in there[family]["members"].items():
+            alone[f"{family}_{member}"] = found
+            shutil.copyfile(out / family / "output/vote_members" / f"{member}.csv", folder / f"{family}_{member}.csv")
+    files = {name: folder / f"{name}.csv" for name in alone}
+    recipe = build(json.loads((out / f"{families[0]}.yaml").read_text()))
+    rule = ["--rule", "class", "--format", "class-string"] if recipe.task.kind == "multiclass" else BINARY_RULE
+    weights = ",".join(f"{name}={found:.4f}" for name, found in alone.items())
+    command = [sys.executable, "-m", "maskwright", "vote", *rule, "--weights", weights, "--output", folder / "vote.csv"]
+    subprocess.run([*map(str, command), *map(str, files.values())], check=True, stdout=subprocess.DEVNULL)
+    found = compare(folder / "vote.csv", files, recipe)
+    picked, (low, high) = max(alone, key=alone.__getitem__), found["gap"]
+    return (
+        f"| {', '.join(families)} | {on} | {found['vote']:.3f} ({beside(found['vote members'], picked)}) | "
+        f"{low:+.3f} to {high:+.3f} |"
+    )
 
 
 def told(line: Mapping[str, Any]) -> str:

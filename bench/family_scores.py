@@ -75,15 +75,20 @@ def votes(recipe: Recipe, run: Path) -> dict[str, Any]:
     output = run / "output"
     files = {path.stem: path for path in sorted((output / "vote_members").glob("*.csv"))}
     assert sorted(files) == sorted(recipe.members), files
+    return compare(output / "vote.csv", files, recipe)
+
+
+def compare(vote: Path, files: Mapping[str, Path], recipe: Recipe) -> dict[str, Any]:
+    """Score a vote beside its members; `gap` is the 95 % interval against the best of them, over items drawn anew."""
     truth = {item.key: item for item in items_of(recipe, recipe.data.test)}
-    counts = {name: of_file(path, recipe, truth) for name, path in {"vote": output / "vote.csv", **files}.items()}
+    counts = {name: of_file(path, recipe, truth) for name, path in files.items()}
+    voted = of_file(vote, recipe, truth)
     found = {name: iou(each.sum(0)) for name, each in counts.items()}
-    best = max(files, key=found.__getitem__)
-    chance = np.random.default_rng(0)
-    drawn = chance.integers(0, len(truth), (REDRAWS, len(truth)))
-    gaps = [iou(counts["vote"][rows].sum(0)) - iou(counts[best][rows].sum(0)) for rows in drawn]
+    best = max(found, key=found.__getitem__)
+    drawn = np.random.default_rng(0).integers(0, len(truth), (REDRAWS, len(truth)))
+    gaps = [iou(voted[rows].sum(0)) - iou(counts[best][rows].sum(0)) for rows in drawn]
     low, high = np.nanquantile(gaps, [0.025, 0.975])
-    return {"vote": found.pop("vote"), "vote members": found, "gap": [float(low), float(high)]}
+    return {"vote": iou(voted.sum(0)), "vote members": found, "gap": [float(low), float(high)]}
 
 
 def iou(counts: NDArray[np.int64]) -> float:
