@@ -10,7 +10,7 @@ from maskwright.core.recipe.load import build, merge_overrides
 from maskwright.workflows.session import check_names
 
 ROWS = 94
-OPEN = {57, 76}
+OPEN = {57}
 """Rows that the page says something of is missing in."""
 MISSING = "**missing**"
 SMALLEST = {
