@@ -1,11 +1,12 @@
 """How well `maskwright suspects` ranks labels that were spoilt on purpose: nuclei and camvid, area under the ROC.
 
-    nice -n 10 python -m bench.suspects ../shared/data [nuclei|camvid] [mixed|flip|drop|shift] [--out FOLDER] [--steps 80]
+    nice -n 10 python -m bench.suspects ../shared/data [nuclei|camvid] [mixed|flip|drop|shift] [--out DIR] [--steps 80]
 
 Of every set a copy is written (images shrunk, so that a CPU gets through enough steps) in which 5 % of the objects are
 spoilt, and besides 5 % of the items wholly: in one way, or mixed, a third each; then a recipe of two folds is trained
 on the spoilt labels, and `suspects` ranks them. Camvid's folds are not grouped by sequence: models of so few steps that
-never saw a sequence know nothing of it, and the spoilt labels of neighbouring frames are not alike. Objects are 8-connected components of a class of 40 pixels or more (nuclei: instances of 20).
+never saw a sequence know nothing of it, and the spoilt labels of neighbouring frames are not alike. Objects are
+8-connected components of a class of 40 pixels or more (nuclei: instances of 20).
 
     object  flip   camvid: another class, drawn from those in the picture; nuclei: a copy of it where there is none
             drop   camvid: the class that most of its rim has; nuclei: background
@@ -18,7 +19,7 @@ An object's score is that of the most suspicious region which covers a quarter o
 the spoilt label or of where it was), 0 without any. Spoilt objects are to be ranked above all others of 40 pixels;
 those of wholly spoilt items are left out there. An item's score is its own. `top` is the share of spoilt ones among
 the first N regions (or items), N being how many were spoilt: the false alarms in the open count there too.
-Finished runs in FOLDER are not repeated.
+Finished runs in DIR are not repeated.
 """
 
 from __future__ import annotations
