@@ -48,6 +48,7 @@ def test_negatives_are_mined_by_each_folds_own_models_trained_on_and_judged(cli,
         assert all(value < 0.6 for value in one["highest"])
         assert all(0 <= value < 0.9 for value in one["presence"])
     assert all(folds[one["key"]] != one["fold"] for one in found["hard"])
+    assert len(found["hard"]) <= 2  # a quarter of each fold's four
     before = tree(run)
     _cut(run / "mined" / "pool-fold0.jsonl")
     (run / "mined" / "mined.json").unlink()

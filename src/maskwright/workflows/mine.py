@@ -9,7 +9,7 @@ fold is scored on.)
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 HARD_SHARE = 0.002
 """Share of an item's pixels that must be confident false positives for it to be drawn more often."""
+HARDEST = 4
+"""One in so many items is drawn more often at most: where all are hard, none is."""
 
 
 @dataclass
@@ -232,12 +234,7 @@ class Mine:
         looked = {fold: self.look(fold) for fold in self.folds}
         doubted = {fold: self.doubt(fold) for fold in self.folds}
         labelled = [row.key for row in self.session.fold_rows()]
-        hard = [
-            Hard(key=key, fold=fold, area=area)
-            for fold, journal in doubted.items()
-            for key, (area, valid) in sorted(journal.found.items())
-            if area > HARD_SHARE * valid
-        ]
+        hard = [one for fold, journal in doubted.items() for one in hardest(fold, journal.found)]
         found = MinedList(
             recipe=recipe_hash(self.session.recipe),
             pool=self.files,
@@ -287,6 +284,18 @@ class Mine:
     def _empty(self, told: Sequence[Any]) -> bool:
         highest, presence = told[4], told[5]
         return highest < self.settings.pixel and (presence is None or presence < self.settings.presence)
+
+
+def hardest(fold: int, measured: Mapping[str, tuple[int, int]]) -> list[Hard]:
+    """Return the items with the largest share of confident false positives, a quarter of all at most.
+
+    Args:
+        fold: that trains on them.
+        measured: key -> pixels of confident false positives, and all that count.
+    """
+    shares = {key: area / max(valid, 1) for key, (area, valid) in measured.items()}
+    ranked = sorted(shares, key=lambda key: (-shares[key], key))[: -(-len(shares) // HARDEST)]
+    return [Hard(key=key, fold=fold, area=measured[key][0]) for key in sorted(ranked) if shares[key] > HARD_SHARE]
 
 
 def _together(key: str, found: Sequence[Negative]) -> Negative:
