@@ -24,6 +24,7 @@ from maskwright.cli.commands import (
     score,
     selftrain,
     synth,
+    tune,
     view,
     vote,
 )
@@ -58,6 +59,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "suspects": doubt.suspects,
     "mine": doubt.mine,
     "demo": run.demo,
+    "search": tune.search,
     "queue": queue.queue,
     "init": inspect.init,
     "score": score.score,

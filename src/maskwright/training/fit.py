@@ -286,6 +286,8 @@ class Training:
             if self.cluster.main:
                 self.keeper.save_best(weights, self.step)
         self.parts.after_validation(told)
+        if self.job.witness is not None:
+            self.job.witness(self.step, self.plan.total, verdict.counts)
         classes = per_class(verdict.counts, self.job.metric).tolist()
         return verdict.loss, value, [None if math.isnan(one) else one for one in classes]
 

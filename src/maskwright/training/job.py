@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from maskwright.data.dataset import Preprocess
 from maskwright.data.places import drawn_classes
 from maskwright.data.sampling import Lots
 from maskwright.data.sources.base import Source
+from maskwright.scoring.counts import Counts
 from maskwright.training.beside import Beside, plan_of
 from maskwright.training.losses.options import Frequency
 from maskwright.training.plan import Plan
@@ -62,6 +63,9 @@ class FoldJob:
     """Kept with the weights."""
     tracking: Tracking | None = field(default=None, compare=False)
     """Who is told how it goes."""
+    witness: Callable[[int, int, Counts], None] | None = field(default=None, compare=False)
+    """Called after each validation with the steps done, all steps, and the counts over held-out windows; what it raises
+    ends the training."""
 
     @property
     def digest(self) -> str:

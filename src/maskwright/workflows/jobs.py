@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,
         tracking=session.tracking,
+        witness=None if session.witness is None else partial(session.witness, name, fold),
         first=None if first is None else first / LAST,
         first_job=None if first is None else read_json(first / DONE)["job"],
         beside=beside_of(session.run, fold, member, session.recipe.task, Path(session.recipe.data.root)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from maskwright.core.recipe.blocks import Recipe, names_bands
 from maskwright.core.recipe.load import build, dump_resolved, merge, merge_overrides, read_layers, to_plain
 from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.source_clashes import is_soft
+from maskwright.core.recipe.tuning import quick_tuning
 from maskwright.core.runs import RunFolder, is_main_process
 from maskwright.core.stop import Stop
 from maskwright.core.version import __version__
@@ -31,6 +32,7 @@ from maskwright.workflows.filecheck import FileCheck
 
 if TYPE_CHECKING:
     from maskwright.models.ledger import Entry
+    from maskwright.scoring.counts import Counts
     from maskwright.training.trackers.follow import Tracking
 
 STAGES = ("inspect", "split", "train", "predict", "decide", "export", "report")
@@ -48,6 +50,8 @@ class Session:
     redo: bool = False
     """Throw away finished training whose settings changed, instead of refusing."""
     main: bool = field(default_factory=is_main_process)
+    witness: Callable[[str, int, int, int, Counts], None] | None = None
+    """Called after each validation with member, fold, steps done, all steps, and counts over held-out windows."""
 
     @cached_property
     def joined(self) -> dict[str, audit.Joined]:
@@ -227,9 +231,7 @@ def open_session(
     checked = build(data, where=str(path))
     if quick:
         checked = make_quick(checked, overrides)
-    check_names(checked, path)
-    _check_files(checked, path)
-    _check_weights(checked, path)
+    check_recipe(checked, path)
     if out is None:
         inside_run = path.name == "recipe.yaml" and (path.parent / "manifest.json").exists()
         out = path.parent if inside_run else Path("runs") / checked.name
@@ -299,7 +301,7 @@ def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
         recipe: its own block `quick` is laid over what was cut.
         overrides: `dotted.key=value` texts that go before the block.
     """
-    plain = to_plain(recipe)
+    plain = {**to_plain(recipe), **quick_tuning(recipe.search, recipe.ablate)}
     plain["name"] = f"{recipe.name[:58]}-quick"
     plain["data"]["limit"] = min(recipe.data.limit or 16, 16)
     plain["folds"]["count"] = min(2, plain["folds"]["count"])
@@ -320,6 +322,13 @@ def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
         plain = merge_overrides(merge(plain, recipe.quick), overrides)
         plain["members"] = {name: member for name, member in plain["members"].items() if member is not None}
     return build(plain, where="--quick")
+
+
+def check_recipe(recipe: Recipe, path: Path) -> None:
+    """Refuse names, files and first weights that will not do, before any work."""
+    check_names(recipe, path)
+    _check_files(recipe, path)
+    _check_weights(recipe, path)
 
 
 def check_names(recipe: Recipe, path: Path) -> None:

@@ -25,6 +25,7 @@ from maskwright.core.recipe.selftrain import SelfTrain, selftrain_clashes
 from maskwright.core.recipe.source_clashes import source_clashes
 from maskwright.core.recipe.sources import Below, MergeSource, PartName, Source
 from maskwright.core.recipe.trackers import Tracker
+from maskwright.core.recipe.tuning import Ablate, Search
 
 Bands = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1024)], ...],
@@ -260,6 +261,10 @@ class Recipe(Block):
     """How maskwright selftrain makes students; other verbs do not look at it."""
     rules: Rules = Rules()
     """What the run must keep to."""
+    search: Search | None = Field(default=None, exclude=True)
+    """What `maskwright search` tries; a run does not look at it."""
+    ablate: Ablate | None = Field(default=None, exclude=True)
+    """What `maskwright ablate` switches off and on; a run does not look at it."""
     quick: dict[str, Any] = Field(default_factory=dict, exclude=True)
     """Keys and values that --quick lays over this recipe after it has cut it down to few items, folds and steps, e.g.
     {members: {a: {model: {weights: null}}}}. Overrides on the command line go before it."""

@@ -98,6 +98,18 @@ def merge_overrides(data: Mapping[str, Any], overrides: Sequence[str]) -> dict[s
     return result
 
 
+def laid(data: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data with some dotted keys set; list entries are named by number.
+
+    Raises:
+        RecipeError: a key leads nowhere.
+    """
+    result = dict(data)
+    for dotted, value in values.items():
+        result = _set(result, dotted.split("."), value, dotted)
+    return result
+
+
 def _set(node: Any, keys: Sequence[str], value: Any, text: str) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(node, Mapping) or (node is None and not head.isdigit()):
