@@ -1,6 +1,6 @@
 """What self-training brings where few items are labelled: student, teacher, supervised alone, and the gate's verdict.
 
-    python -m bench.fractions DATA [--steps 80] [--seeds 3] [--out runs/fractions] [--only nuclei kampala shuffled]
+    python -m bench.fractions DATA [--steps 60] [--seeds 3] [--out runs/fractions] [--only nuclei kampala shuffled]
 
 DATA holds nuclei_dsb2018 and kampala_buildings. Images are halved. A quarter of the items is a test set that nothing
 sees; of the others 10 or 30 % keep their labels, and the rest is what teachers label. Three trainings of two folds and
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the cells that are missing, and print all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/fractions"))
     parser.add_argument("--only", nargs="*", default=["nuclei", "kampala", "shuffled"])
@@ -154,11 +154,11 @@ def opened(run: Path, name: str, augment: list[Any], cell: Cell, steps: int) -> 
     member = {
         "model": {
             "architecture": "unet",
-            "encoder": "tu-resnet10t",
-            "options": {"decoder_channels": [64, 48, 32, 24, 16]},
+            "encoder": "tu-mobilenetv3_small_050",
+            "options": {"decoder_channels": [48, 32, 24, 16, 12]},
         },
         "augment": augment,
-        "optimizer": {"lr": 2e-3},
+        "optimizer": {"lr": 3e-3},
         "train": {"epochs": 2, "steps_per_epoch": steps // 2, "batch_size": 8, "crop": 64, "ema": 0.9,
                   "validate_every": 2},
     }  # fmt: skip
