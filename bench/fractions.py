@@ -40,13 +40,13 @@ SETS = {"nuclei": ("nuclei_dsb2018", NUCLEI), "kampala": ("kampala_buildings", K
 TASK = Task(kind="binary", classes=("thing",), ignore=255)
 FRACTIONS = (0.1, 0.3)
 TEST = 0.25
+LIGHT = ["d4", {"scale_crop": {"scale": [0.8, 1.25]}}]
 STRONG = [
-    "hflip",
-    {"scale_crop": {"scale": [0.5, 2.0]}},
-    {"photometric_distortion": {"p": 0.8}},
-    {"coarse_dropout": {"p": 0.2}},
+    "d4",
+    {"scale_crop": {"scale": [0.7, 1.5]}},
+    {"brightness_contrast": {"p": 0.7}},
+    {"noise": {"p": 0.2}},
 ]
-LIGHT = ["hflip", {"scale_crop": {"scale": [0.8, 1.25]}}]
 
 
 class Cell(NamedTuple):

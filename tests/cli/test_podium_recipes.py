@@ -30,9 +30,16 @@ def test_wildfire_goes_from_the_competitions_files_to_its_pickle(cli, tmp_path):
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_open_cities_goes_from_two_tiers_of_scenes_to_its_chips(cli, tmp_path):
     assert cli("synth", "open_cities", "--output", "mini", "--items", "4")[0] == 0
-    code, out, err = cli("run", "open_cities", "data.root=mini", "--quick")
+    code, out, err = cli("selftrain", "open_cities", "data.root=mini", "--quick")
     assert code == 0, err
     assert "train only" in out
+    assert "round 1: " in out
+    step_two = tmp_path / "runs" / "open_cities-quick" / "selftrain" / "round1"
+    assert "drop_connect: 0.5" in (step_two / "recipe.yaml").read_text()
+    steps = (step_two / "members" / "b1" / "fold0" / "log.jsonl").read_text().splitlines()
+    assert ['"beside"' in line for line in steps] == [False, False, True]
+    assert json.loads((step_two / "lessons.json").read_text())["source"]["within"] == "train_tier_2"
+    assert list((step_two / "labels" / "fold1").iterdir())
     chips = sorted(path.name for path in (tmp_path / "mini" / "test").glob("*/*.tif"))
     written = tmp_path / "runs" / "open_cities-quick" / "output" / "submission_format"
     assert sorted(path.name for path in written.iterdir()) == chips

@@ -17,6 +17,7 @@ import numpy as np
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import safe_name
+from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.selftrain import SelfTrain
@@ -86,7 +87,8 @@ def teach(teacher: Session, student: RunFolder, pool: Pool, number: int, setting
                 fix="lower it",
             )
         write_rows(table_of(student, fold), rows)
-        edges = () if settings.portion is None else _edges(teacher, labels_of(student, fold), keys, settings.portion)
+        task, files = teacher.recipe.task, labels_of(student, fold)
+        edges = () if settings.portion is None else edges_of(task, files, keys, settings.portion)
         told[fold] = FoldLabels(labels=digest([list(row) for row in rows]), taken=len(keys), edges=edges)
         _say(teacher, rows, fold, number)
     lessons = Lessons(
@@ -234,13 +236,18 @@ def _row(store: Store, key: str) -> Row:
     return Row(key, facts["image"], facts["confidence"], True, of_file(store.path(key)))
 
 
-def _edges(teacher: Session, store: Store, keys: Sequence[str], portion: float) -> tuple[int, ...]:
+def edges_of(task: Task, store: Store, keys: Sequence[str], portion: float) -> tuple[int, ...]:
     """Return for each class the least probability, of 255, that its surest `portion` of pixels has.
+
+    Args:
+        task: binary (where background counts as a class) or multiclass.
+        store: label files.
+        keys: those that are learnt from.
+        portion: of the pixels given to a class, above 0.
 
     Source: class-balanced self-training, Zou et al. 2018, Unsupervised domain adaptation via class-balanced
     self-training, algorithm 2; here from all images together, by histogram.
     """
-    task = teacher.recipe.task
     counts = np.zeros((2 if task.kind == "binary" else task.planes, LEVELS), np.int64)
     for key in keys:
         stored, valid, _ = store.read_item(key)
