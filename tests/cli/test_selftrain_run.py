@@ -102,6 +102,7 @@ def test_the_gate_drops_what_is_no_better_and_a_finished_run_does_nothing(cli, t
         "band": [0.98, 0.99],
         "mix": {"share": 0.5},
         "weight": 50,
+        "start": "teacher",
     }  # what these teachers are unsure of is background
     teachable["members"]["a"]["train"] = {**SHORT, "batch_size": 4}
     teachable["data"]["test"] = {"format": "folder", "images": "images"}
