@@ -1,12 +1,12 @@
 """What self-training brings where few items are labelled: student, teacher, supervised alone, and the gate's verdict.
 
-    python -m bench.fractions DATA [--steps 60] [--seeds 3] [--out runs/fractions] [--only nuclei kampala shuffled]
+    python -m bench.fractions DATA [--steps 80] [--seeds 3] [--out runs/fractions] [--only nuclei kampala shuffled]
 
 DATA holds nuclei_dsb2018 and kampala_buildings. Images are halved. A quarter of the items is a test set that nothing
 sees; of the others 10 or 30 % keep their labels, and the rest is what teachers label. Three trainings of two folds and
-equal steps, batches and network: the teacher (labels alone), the student (half of each batch from the teacher's labels,
-strongly augmented), and supervised alone with just that augmentation, so that a gain of the student is not the
-augmentation's. `shuffled` gives each labelled image another one's mask: there a round must not be kept.
+equal steps, batches and network: the teacher (labels alone), the student (a further batch with the teacher's labels in
+every second step, strongly augmented), and supervised alone with just that augmentation, so that a gain of the student
+is not the augmentation's. `shuffled` gives each labelled image another one's mask: there a round must not be kept.
 Each cell is a line of FOLDER/cells.jsonl and is not repeated, so the bench can be interrupted.
 """
 
@@ -62,7 +62,7 @@ def main() -> None:
     """Run the cells that are missing, and print all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs/fractions"))
     parser.add_argument("--only", nargs="*", default=["nuclei", "kampala", "shuffled"])
@@ -154,12 +154,12 @@ def opened(run: Path, name: str, augment: list[Any], cell: Cell, steps: int) -> 
     member = {
         "model": {
             "architecture": "unet",
-            "encoder": "tu-mobilenetv3_small_050",
+            "encoder": "tu-test_resnet",
             "options": {"decoder_channels": [48, 32, 24, 16, 12]},
         },
         "augment": augment,
         "optimizer": {"lr": 3e-3},
-        "train": {"epochs": 2, "steps_per_epoch": steps // 2, "batch_size": 8, "crop": 64, "ema": 0.9,
+        "train": {"epochs": 2, "steps_per_epoch": steps // 2, "batch_size": 6, "crop": 48, "ema": 0.9,
                   "validate_every": 2},
     }  # fmt: skip
     recipe = {
@@ -173,7 +173,7 @@ def opened(run: Path, name: str, augment: list[Any], cell: Cell, steps: int) -> 
         },
         "folds": {"kind": "stratified", "count": 2, "duplicates": "ignore"},
         "members": {"unet": member},
-        "selftrain": {"mix": {"share": 0.5}, "noise": {"augment": STRONG}},
+        "selftrain": {"mix": {"every": 2}, "noise": {"augment": STRONG}},
         "rules": {"test_labels": "forbidden"},
         "output": [{"format": "masks"}],
     }
