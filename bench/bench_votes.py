@@ -24,7 +24,7 @@ from maskwright.core.rle import encode
 from maskwright.ensembling.votes_rules import VotePlan
 from maskwright.workflows.vote import run_vote
 
-ROWS, FILES, SIDE = 60_640, 8, 224
+ROWS, FILES, SIDE = int(os.environ.get("MASKWRIGHT_BENCH_ROWS", "60640")), 8, 224
 LOOPED = 600
 """Rows that the usual loop is timed on."""
 KINDS = 97

@@ -29,7 +29,14 @@ NETWORKS = [
       "aux": {"regions": 0.4}}, BINARY),
     ({"architecture": "deeplabv1", "encoder": "dilated_vgg16",
       "options": {"channels": 32, "dropout": 0.0, "encoder": {"widths": [8, 8, 16, 16, 16]}}}, PLANES),
-    ({"architecture": "deeplabv2", "encoder": "dilated_resnet50", "options": {"encoder": {"depth": 18}}}, CLASSES),
+    (
+        {
+            "architecture": "deeplabv2",
+            "encoder": "dilated_resnet50",
+            "options": {"encoder": {"depth": 18}, "scales": [0.5, 0.75, 1]},
+        },
+        CLASSES,
+    ),
 ]  # fmt: skip
 
 

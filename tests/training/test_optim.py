@@ -106,6 +106,17 @@ def test_a_residual_network_has_a_layer_for_each_block():
     assert found[id(resnet.encoder.get_parameter("layer4.1.conv2.weight"))] == 8
 
 
+@pytest.mark.parametrize("architecture", ["unet", "unet_stride1"])
+def test_a_regnet_has_a_layer_for_each_block_of_its_stages(architecture):
+    regnet = build_model(Model(architecture=architecture, encoder="tu-regnetx_002"), 3, 1)
+    found = depths(regnet.encoder)
+    assert set(found.values()) == set(range(1 + 1 + 1 + 4 + 7))
+    names = dict(regnet.encoder.named_parameters())
+    numbers = {name: found[id(parameter)] for name, parameter in names.items()}
+    assert {number for name, number in numbers.items() if "s3.b2." in name} == {4}
+    assert {number for name, number in numbers.items() if "stem" in name} == {0}
+
+
 def small(seed=0):
     torch.manual_seed(seed)
     return torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Linear(5, 2))

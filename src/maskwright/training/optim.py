@@ -85,9 +85,9 @@ def groups(model: SegModel, block: Optimizer) -> Groups:
 def depths(encoder: nn.Module) -> dict[int, int]:
     """Number an encoder's parameters by the block they lie in: 0 for the stem, then block by block.
 
-    Blocks are the children of a list whose members are of one class (BasicBlock, SwinTransformerBlock, ...), or, where
-    those have such lists inside (levels of blocks), the children of those; what lies between two lists counts with the
-    block before it.
+    Blocks are the children of a list whose members are of one class (BasicBlock, SwinTransformerBlock, ...), or of a
+    stage that calls them b1, b2, ... (RegNet); where those have such lists inside (levels of blocks), the children of
+    those; what lies between two lists counts with the block before it.
 
     Returns:
         id of a parameter -> number.
@@ -113,10 +113,11 @@ def depths(encoder: nn.Module) -> dict[int, int]:
 
 
 def _holds_blocks(module: nn.Module) -> bool:
-    """Say whether a module is a list of modules of one class that have modules of their own."""
-    if not isinstance(module, nn.Sequential | nn.ModuleList):
-        return False
+    """Say whether a module is a list (or a stage) of modules of one class that have modules of their own."""
     children = list(module.children())
+    counted = [f"b{number}" for number in range(1, len(children) + 1)] == [name for name, _ in module.named_children()]
+    if not children or not (isinstance(module, nn.Sequential | nn.ModuleList) or counted):
+        return False
     alike = len({type(child) for child in children}) == 1 and not isinstance(children[0], nn.Sequential | nn.ModuleList)
     return alike and any(children[0].children())
 

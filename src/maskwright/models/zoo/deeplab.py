@@ -32,6 +32,9 @@ class AsppSumOptions(Block):
 
     rates: tuple[Rate, ...] = Field(default=(6, 12, 18, 24), min_length=1, max_length=16)
     """Dilations of the convolutions that are added up."""
+    scales: tuple[Annotated[float, Field(gt=0, le=4)], ...] = Field(default=(1.0,), min_length=1, max_length=8)
+    """Sizes at which one and the same network sees each image, in training too; the largest logit of each class counts
+    at each place. [0.5, 0.75, 1] as published."""
 
 
 class LargeFov(nn.Module):
@@ -77,6 +80,33 @@ class AsppSum(nn.Module):
         return torch.stack([conv(x) for conv in self.convs]).sum(0)
 
 
+class ScaleMax(Segmenter):
+    """A network that sees an image at several sizes and takes the largest logits (arXiv:1606.00915, section 3.1).
+
+    Args:
+        encoder: gives maps, finest first.
+        decoder: from those to one map.
+        head: from that to logits of the same size.
+        scales: of the image's sides.
+    """
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, head: nn.Module, scales: Sequence[float]) -> None:
+        super().__init__(encoder, decoder, head)
+        self.scales = tuple(scales)
+
+    def coarse(self, image: Tensor) -> Tensor:
+        """Return the maximum over scales of logits, at the size of the largest scale's map."""
+        height, width = image.shape[-2:]
+        found = []
+        for scale in sorted(self.scales, reverse=True):
+            size = max(1, round(height * scale)), max(1, round(width * scale))
+            seen = image if scale == 1 else functional.interpolate(image, size=size, mode="bilinear")
+            found.append(super().coarse(seen))
+        largest = (found[0].shape[-2], found[0].shape[-1])
+        brought = [found[0], *(functional.interpolate(each, size=largest, mode="bilinear") for each in found[1:])]
+        return torch.stack(brought).amax(0)
+
+
 def make_deeplabv1(encoder: Any, options: LargeFovOptions, planes: int) -> nn.Module:
     """Join a dilated encoder and the head of v1."""
     decoder = LargeFov(encoder.out_channels, options)
@@ -85,4 +115,7 @@ def make_deeplabv1(encoder: Any, options: LargeFovOptions, planes: int) -> nn.Mo
 
 def make_deeplabv2(encoder: Any, options: AsppSumOptions, planes: int) -> nn.Module:
     """Join a dilated encoder and the head of v2."""
-    return Segmenter(encoder, Deepest(), AsppSum(encoder.out_channels[-1], planes, options))
+    head = AsppSum(encoder.out_channels[-1], planes, options)
+    if options.scales == (1.0,):
+        return Segmenter(encoder, Deepest(), head)
+    return ScaleMax(encoder, Deepest(), head, options.scales)
