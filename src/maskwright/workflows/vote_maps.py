@@ -18,6 +18,7 @@ from maskwright.core import rle
 from maskwright.core.errors import InputError
 from maskwright.core.files import atomic_path
 from maskwright.core.grid import Grid
+from maskwright.core.pickles import LabelBook
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.votes import Group, named
@@ -25,11 +26,13 @@ from maskwright.core.stop import Stop
 from maskwright.data.pixels.rasters import read_mask
 from maskwright.ensembling import votes_maps
 from maskwright.ensembling.votes_rules import exact_weights, needed, whole
+from maskwright.output.pickled import write_dictionary
 from maskwright.output.tiles import write_tile, write_tile_mask
 
-FORMATS = ("maps", "npz")
+FORMATS = ("maps", "npz", "joblib")
 """maps: a folder of single-band TIFF or PNG, probability times 255 or 65535, or masks. npz: one file an item that holds
-`logits`, uint16 (K, H, W) of probability times 10,000 (SEEDS 003.2)."""
+`logits`, uint16 (K, H, W) of probability times 10,000 (SEEDS 003.2). joblib: one file that holds {name: mask}
+(SEEDS 002.2)."""
 MOST_PIXELS = 1 << 28
 MOST_PLANES = 254
 NPZ_SCALE = 10_000
@@ -41,12 +44,12 @@ class MapPlan(Block):
 
     version: Literal[1] = 1
     """Of the plan's format."""
-    format: Literal["maps", "npz"]
+    format: Literal["maps", "npz", "joblib"]
     """See FORMATS."""
     output: str
-    """maps: folder of masks of 0 and 255; npz: CSV file of image_name,class,rle."""
+    """maps: folder of masks of 0 and 255; npz: CSV file of image_name,class,rle; joblib: such a file of 0 and 1."""
     members: dict[str, str] = Field(min_length=1)
-    """Name -> folder."""
+    """Name -> folder; of joblib: file."""
     rule: Literal["vote", "mean", "low_variance", "soft"] = "mean"
     """vote: members whose map is not 0; mean: of probabilities; low_variance: their mean, the member that varies least
     left out where it alone is sure; soft: their sum against the sum of their own thresholds."""
@@ -68,8 +71,15 @@ class MapPlan(Block):
     def _listed(cls, members: Any) -> Any:
         return named(members)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _voting(cls, given: Any) -> Any:
+        return {"rule": "vote", **given} if isinstance(given, Mapping) and given.get("format") == "joblib" else given
+
     @model_validator(mode="after")
     def _fits(self) -> MapPlan:
+        if self.format == "joblib" and self.rule != "vote":
+            raise ValueError(f"rule {self.rule} is of probabilities, and joblib holds masks; use vote")
         if self.format == "npz" and not self.classes:
             raise ValueError("npz needs classes; write a name for each plane")
         if self.format == "npz" and self.rule not in ("soft", "mean"):
@@ -99,6 +109,9 @@ def run_maps(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | None 
         StorageError: disk full or no permission.
     """
     suffixes = (".npz",) if plan.format == "npz" else (".tif", ".tiff", ".png")
+    if plan.format == "joblib":
+        _vote_books(plan, folder, reporter, stop)
+        return
     files = _joined({name: folder / where for name, where in plan.members.items()}, suffixes)
     judge, output = _Judge(plan, folder), folder / plan.output
     with reporter.task("vote", len(files)) as tick:
@@ -114,6 +127,33 @@ def run_maps(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | None 
                 _write(output / f"{key}{paths[0].suffix}", judge.of(_maps(paths), 0))
                 _between(stop, tick)
     reporter.say(f"{output}: {len(files)} items of {len(plan.members)} members, rule {plan.rule}")
+
+
+def _vote_books(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | None) -> None:
+    """Vote on dictionaries of masks; those of one name are in memory at a time."""
+    books = {name: LabelBook(folder / where) for name, where in plan.members.items()}
+    first, output, judge = next(iter(books.values())), folder / plan.output, _Judge(plan, folder)
+    if any(output.resolve() == book.path.resolve() for book in books.values()):
+        raise InputError("the output is one of the members", where=output, fix="write to another file")
+    for book in books.values():
+        odd = sorted(set(book.names) ^ set(first.names))
+        if odd:
+            lacks = book.path if odd[0] in first.names else first.path
+            what = f"no mask of '{odd[0]}' ({len(odd)} names are not in both {first.path.name} and {book.path.name})"
+            raise InputError(what, where=lacks, fix="vote on files of the same names")
+    with reporter.task("vote", len(first.names)) as tick:
+
+        def voted(name: str) -> Mask:
+            masks = [book.read(name) for book in books.values()]
+            for book, mask in zip(books.values(), masks, strict=True):
+                if mask.shape != masks[0].shape or mask.ndim != 2:
+                    what = f"'{name}' is {mask.shape}, in {first.path.name} {masks[0].shape}"
+                    raise InputError(what, where=book.path, fix="vote on masks of one size")
+            _between(stop, tick)
+            return judge.of(masks, 0, 1)
+
+        write_dictionary(output, first.names, voted)
+    reporter.say(f"{output}: {len(first.names)} items of {len(books)} members, rule {plan.rule}")
 
 
 def _between(stop: Stop | None, tick: Any) -> None:

@@ -28,7 +28,7 @@ class Rules:
 
     form: Annotated[
         str | None,
-        typer.Option("--format", help="dacon, hand-bone, kaggle, rle, class-string, or maps (folders of TIFF or PNG)."),
+        typer.Option("--format", help="dacon, hand-bone, kaggle, rle, class-string, joblib, or maps (folders)."),
     ] = None
     output: Annotated[Path | None, typer.Option("--output", help="File to write; of maps: folder.")] = None
     at_least: Annotated[str | None, typer.Option("--at-least", help="How many members must say so, or all.")] = None
