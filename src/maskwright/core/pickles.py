@@ -1,7 +1,8 @@
 """Dictionaries of arrays out of pickles that others wrote, without unpickling: data is found, nothing is ever called.
 
 joblib.dump and pickle.dump of {name: array} use a handful of opcodes. They are read here by a machine that knows these
-and no others, in which every name of a class or a function stays a text. Arrays stay in the file and are read one by one.
+and no others, in which every name of a class or a function stays a text. Arrays stay in the file and are read
+one by one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A pickle of a dictionary, name -> uint8 label, as joblib.dump and pickle.dump write one: for organisers that want it.
 
 Nothing is unpickled here (core/pickles.py finds arrays in files of others). This file's bytes are put together here,
-opcode by opcode, item by item: memory holds one label, and no version of numpy or joblib leaves its mark. joblib.load and
-pickle.load read it with any numpy.
+opcode by opcode, item by item: memory holds one label, and no version of numpy or joblib leaves its mark. joblib.load
+and pickle.load read it with any numpy.
 """
 
 from __future__ import annotations
