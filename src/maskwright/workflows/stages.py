@@ -224,7 +224,8 @@ def _predict_member(session: Session, name: str, only: Split | None) -> None:
     if not session.run.folds.exists():
         raise InputError("nothing is trained yet", where=session.run.root, fix="run maskwright train first")
     wanted = [each for each in _splits(session) if only is None or each[0] == only]
-    lost = sum(not store_of(session, name, split).has(key) for split, _, _, keys in wanted for key in keys)
+    kept = [(store, keys) for split, some, _, keys in wanted for store in _kept(session, name, split, some)]
+    lost = sum(not store.has(key) for store, keys in kept for key in keys)
     if state.done and not lost:
         session.reporter.say(f"{label}: nothing to do")
         return
@@ -245,6 +246,13 @@ def _predict_member(session: Session, name: str, only: Split | None) -> None:
             _predict_split(session, name, split, fold_list, source, keys)
     if only is None:
         session.run.finish(unit, inputs)
+
+
+def _kept(session: Session, name: str, split: Split, fold_list: Sequence[int]) -> list[Store]:
+    """Return every store that a split's answers are kept in: of all models, and of each fold where folds may vote."""
+    apart = split == "test" and session.recipe.members[name].predict.keep_folds
+    alone = [store_of(session, name, split, fold) for fold in fold_list] if apart else []
+    return [store_of(session, name, split), *alone]
 
 
 def _splits(session: Session) -> list[tuple[Split, list[int], Source, tuple[str, ...]]]:
