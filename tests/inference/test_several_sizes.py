@@ -54,6 +54,18 @@ def test_labels_are_resized_as_numbers_by_opencv_and_must_add_up_to_the_votes(vo
     assert (found[total >= votes] == 1).all()
 
 
+@pytest.mark.parametrize(("share", "need"), [(1.0, 5), (0.6, 3), (0.61, 4), (0.2, 1)])
+def test_snapshots_vote_with_labels_of_their_own_means(share, need, tasks, make_model):
+    """SEEDS 002.7: each snapshot above one half after its symmetries are averaged, then so many of five."""
+    from maskwright.inference.forward import Forward, Machine
+
+    models = [make_model(seed=seed) for seed in range(5)]
+    images = np.random.default_rng(1).normal(size=(2, 3, 12, 10)).astype(np.float32)
+    votes = sum(Forward([model], tasks["binary"], ("hflip",), Machine("cpu"))(images) > 0.5 for model in models)
+    found = Forward(models, tasks["binary"], ("hflip",), Machine("cpu"), Views(models=share))(images)
+    np.testing.assert_array_equal(found, votes >= need)
+
+
 def test_votes_need_several_answers():
     with pytest.raises(ValueError, match="votes are of several scales or sizes; give some, or leave votes out"):
         Predict(votes=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from maskwright.core.errors import InputError, MemoryLimitError
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.inference.tta import apply, symmetries, undo
-from maskwright.inference.views import AS_THEY_ARE, Views
+from maskwright.inference.views import AS_THEY_ARE, SLACK, Views
 from maskwright.models.adapt import SegModel
 
 CPU_PIXELS = 1 << 17
@@ -97,7 +99,7 @@ class Forward:
         try:
             with self._settings():
                 batch = torch.from_numpy(images).to(self.device)
-                total = self._views.answer(batch, self._mean)
+                total = self._answer(batch)
             result: NDArray[np.float32] = total.clamp_(0, 1).cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise MemoryLimitError(
@@ -115,18 +117,28 @@ class Forward:
             )
         return result
 
-    def _mean(self, batch: Tensor) -> Tensor:
+    def _answer(self, batch: Tensor) -> Tensor:
+        """Return one answer: the mean over models, or 1 where enough of them are above one half."""
+        views, models = self._views, self._models
+        if views.models is None:
+            return views.answer(batch, partial(self._mean, models=models))
+        each = (views.answer(batch, partial(self._mean, models=[model])) for model in models)
+        votes = sum((found > 0.5).float() for found in each)
+        need = math.ceil(views.models * len(models) - SLACK)
+        return (torch.as_tensor(votes) >= need).float()
+
+    def _mean(self, batch: Tensor, models: Sequence[SegModel]) -> Tensor:
         """Return the mean over models and symmetries of images of any size."""
         total: Tensor | None = None
         for symmetry in self._symmetries:
             turned = apply(batch, symmetry).contiguous(memory_format=self._layout)
-            for model in self._models:
+            for model in models:
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
                     found = model.answer(turned, self._activate)
                 part = undo(found, symmetry)
                 total = part.contiguous() if total is None else total.add_(part)
         assert total is not None
-        return total / (len(self._models) * len(self._symmetries))
+        return total / (len(models) * len(self._symmetries))
 
     def _activate(self, logits: Tensor) -> Tensor:
         return logits.softmax(1) if self._task.activation == "softmax" else logits.sigmoid()

@@ -25,11 +25,13 @@ class Views:
     """(height, width), whatever the image's is."""
     votes: float | None = None
     """Labels are added up and must reach this; None: probabilities are averaged."""
+    models: float | None = None
+    """Share of models whose labels must say so; None: their probabilities are averaged."""
 
     @classmethod
     def of(cls, predict: Predict) -> Views:
         """Return what a recipe asks for."""
-        return cls(predict.scales, predict.size_shapes, predict.votes)
+        return cls(predict.scales, predict.size_shapes, predict.votes, predict.model_votes)
 
     def shapes(self, shape: Shape) -> list[Shape]:
         """Return what an image of a shape is brought to, one after another; sides are rounded, and at least 1."""

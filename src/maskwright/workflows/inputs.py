@@ -19,7 +19,7 @@ AUDITED = ("train", "bands", "band_names", "divide", "stretch", "max_pixels", "l
 YOUNG = ("band_names", "stretch")
 """Those that came after runs were made that should stay valid; left out where nothing is asked for."""
 
-YOUNG_VIEWS = ("scales", "sizes", "votes", "keep_folds")
+YOUNG_VIEWS = ("scales", "sizes", "votes", "model_votes", "keep_folds")
 """Keys of predict that came later, likewise."""
 
 

@@ -92,7 +92,7 @@ class Part:
     """Which preparation it takes."""
     tta: tuple[str, ...]
     views: tuple[Any, ...]
-    """Scales, sizes and votes of each window, see Views."""
+    """Scales, sizes and votes, see Views."""
     channels_last: bool
 
 
@@ -267,7 +267,7 @@ def _parts(
         tta = member.predict.tta if wishes.tta is None else wishes.tta
         step = 0 if decision is None else decision.temperature_steps.get(name, 0)
         digests = tuple(of_file(path) for path in files)
-        views = member.predict.scales, member.predict.size_shapes, member.predict.votes
+        views = member.predict.scales, member.predict.size_shapes, member.predict.votes, member.predict.model_votes
         last = member.train.channels_last
         parts.append(Part(name, files, digests, share, step, ways.index(way), tta, views, last))
     return tuple(parts), tuple(ways)

@@ -332,9 +332,10 @@ def contradictions(recipe: Recipe) -> list[str]:
             ]
     if task.kind == "multiclass":
         found += [
-            f"members.{name}.predict.votes: labels of several classes do not add up; leave votes out"
+            f"members.{name}.predict.{key}: labels of several classes do not add up; leave {key} out"
             for name, member in recipe.members.items()
-            if member.predict.votes is not None
+            for key in ("votes", "model_votes")
+            if getattr(member.predict, key) is not None
         ]
     found += output_clashes(recipe.output, task)
     kept = {name: member.predict.keep_folds for name, member in recipe.members.items()}

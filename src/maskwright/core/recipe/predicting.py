@@ -34,6 +34,9 @@ class Predict(Block):
     votes: float | None = Field(default=None, gt=0)
     """Instead of the mean over scales and sizes: each one answers with its label, labels come back to the image's size
     as numbers and are added up, and a pixel is set where the sum is at least this. Not for multiclass."""
+    model_votes: float | None = Field(default=None, gt=0, le=1)
+    """Instead of the mean over models (snapshots; and folds, of test items): each one answers with its label, and a
+    pixel is set where at least this share of them says so, e.g. 1 for all. Not for multiclass."""
     batch_size: int = Field(default=4, ge=1, le=4096)
     """Most windows or equal-sized images in one forward pass."""
     bits: Literal[8, 16] = 8
