@@ -56,8 +56,7 @@ def refine(label: Label, crf: Crf, classes: int = 2, colour: Colour | None = Non
     if absent:
         unary = np.concatenate([unary, np.full((1, *label.shape), other)])
     counts = np.array([1.0] * len(found) + [float(absent)] * (absent > 0))[:, None, None]
-    kernels = [_Near(label.shape, crf.sxy, crf.compat)]
-    messages = [kernels[0].message, *([] if colour is None else [_Alike(colour).message])]
+    messages = [_Near(counts, label.shape, crf).message, *([] if colour is None else [_Alike(colour).message])]
     belief = _softmax(unary, counts)
     for _ in range(crf.steps):
         scores = unary.copy()
@@ -96,15 +95,18 @@ def _softmax(scores: Planes, counts: Planes) -> Planes:
 class _Near:
     """Messages by distance: a separable Gaussian, nothing beyond the border."""
 
-    def __init__(self, shape: tuple[int, ...], sxy: float, compat: float) -> None:
-        reach = math.ceil(sxy * math.sqrt(-2 * math.log(REST)))
-        self.weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sxy) ** 2)
-        self.compat = compat
+    def __init__(self, counts: Planes, shape: tuple[int, ...], crf: Crf) -> None:
+        reach = math.ceil(crf.sxy * math.sqrt(-2 * math.log(REST)))
+        self.weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / crf.sxy) ** 2)
+        self.compat, self.counts = crf.compat, counts
         self.norm = 1 / np.sqrt(self._sum(np.ones(shape)))
+        self.everyone = self.compat * self.norm * self._sum(self.norm)
 
     def message(self, belief: Planes) -> Planes:
-        """Return what neighbours say for each class, (n, H, W)."""
-        return np.stack([self.compat * self.norm * self._sum(self.norm * plane) for plane in belief])
+        """Return what neighbours say for each class, (n, H, W); the last is what the others leave of everyone."""
+        found = np.stack([self.compat * self.norm * self._sum(self.norm * plane) for plane in belief[:-1]])
+        rest = (self.everyone - (found * self.counts[:-1]).sum(0)) / self.counts[-1]
+        return np.concatenate([found, rest[None]])
 
     def _sum(self, plane: Planes) -> Planes:
         import cv2
