@@ -8,10 +8,10 @@ a family goes into OUT/families.jsonl; finished families are not repeated, and i
 
 Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: `constant`, the best of nothing, each
 class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
-Held out: items in no fold; `blend` is the decided answer, beside mean and best of the three members (each the mean of
-two networks); `vote` is that of the six networks' own submission files (at least 3; class vote with weights from
-out-of-fold scores; share .45), beside mean and best of the six; last, the 95 % interval of the vote against the best
-of them, over items drawn anew. Which is best is known only afterwards: nobody could have picked it.
+Held out: items in no fold; `blend` is the decided answer, beside that member of the three (each the mean of two
+networks) which was best out of fold, and the one which turned out best; `vote` is that of the six networks' own
+submission files (at least 3; class vote with weights from out-of-fold scores; share .45), beside mean and best of the
+six; last, the 95 % interval of the vote against the best of them, over items drawn anew.
 """
 
 from __future__ import annotations
@@ -326,7 +326,8 @@ def told(line: Mapping[str, Any]) -> str:
         f"{loss['first']:.2f} to {loss['last']:.2f} ({loss['fell']} of {loss['of']})",
         f"{line['out of fold']:.3f} ({alone[picked]:.3f})",
         f"{line['constant']:.3f}, {line['place']:.3f}",
-        *(f"{line[how]:.3f} ({beside(line[f'{how} members'])})" for how in ("blend", "vote")),
+        f"{line['blend']:.3f} ({line['blend members'][picked]:.3f}, {max(line['blend members'].values()):.3f})",
+        f"{line['vote']:.3f} ({beside(line['vote members'])})",
         f"{low:+.3f} to {high:+.3f}",
     ]
     return f"| {' | '.join(cells)} |"
