@@ -75,7 +75,7 @@ class Family:
 
 FAMILIES = {
     # it sees windows padded to 256 pixels
-    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}, longer=0.6),
+    "pan": Family("camvid", {"architecture": "pan", "encoder": "swin_tiny", "options": {"encoder": SWIN}}, longer=0.3),
     "upernet": Family(
         "camvid",
         {
