@@ -92,6 +92,9 @@ def test_two_opinions_of_an_edge_are_no_region_but_a_shift_is_told():
     (found,) = looked(binary(label), moved, ONE)
     assert found.shift == (-5, 3)
     assert found.score > edge.score
+    (inverted,) = looked(binary(label), 1 - label, ONE)
+    assert inverted.shift is None
+    assert inverted.score > found.score
 
 
 def test_a_shift_is_found_on_items_that_are_averaged_down():

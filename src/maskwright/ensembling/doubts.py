@@ -38,6 +38,8 @@ FURTHEST = 1 / 8
 """Shifts are looked for up to this share of an item's side."""
 SHIFT_GAIN = 0.1
 """How much better a shifted label must correlate with the models for the shift to be told."""
+SHIFT_MATCH = 0.4
+"""And how well at least: an inverted label fits nowhere, though less badly somewhere else."""
 
 
 class Layer(NamedTuple):
@@ -307,7 +309,7 @@ def best_shift(fair: Floats, layer: Layer, background: int | None) -> tuple[tupl
     near = curve[np.ix_(rows, cols)]
     best = np.unravel_index(int(near.argmax()), near.shape)
     gain = float(near[best] - curve[0, 0])
-    if gain < SHIFT_GAIN:
+    if gain < SHIFT_GAIN or near[best] < SHIFT_MATCH:
         return None, max(gain, 0.0)
     return (int(rows[best[0]]) * step, int(cols[best[1]]) * step), gain
 

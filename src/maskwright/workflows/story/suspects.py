@@ -29,14 +29,18 @@ def suspect_facts(session: Session, decision: Decision, count: int) -> told.Susp
     Args:
         session: an opened recipe.
         decision: what answers in the pictures are made by.
-        count: of items, and of regions; no item is shown more than twice among the latter.
+        count: of items, and of regions; of these first the ones of items that are not shown as a whole, no item more
+            than twice.
     """
     if not known_suspects(session):
         return told.SuspectFacts()
     found = read_suspects(session.run.suspects)
     loud = [one for one in found.regions if one.score >= LOUD]
+    items = [one for one in found.items[:count] if one.score > 0]
+    shown = {one.key for one in items}
+    loud.sort(key=lambda one: one.key in shown)  # what is in no picture yet comes first
     return told.SuspectFacts(
-        items=tuple(_whole(session, decision, one) for one in found.items[:count] if one.score > 0),
+        items=tuple(_whole(session, decision, one) for one in items),
         regions=tuple(_part(session, decision, one) for one in _spread(loud, count)),
         ranked=len(found.items),
         loud=len(loud),
