@@ -34,10 +34,15 @@ def sure_of(label, planes, sure=0.9):
     return ((sure - 1 / planes) * soft + (1 - sure) / (planes - 1) * (1 - soft) + soft / planes).astype(np.float32)
 
 
-def looked(probability, label, task, valid=None):
+def looked(probability, label, task, valid=None, usual=None):
+    """Doubt a label where most are like `usual` (None: right where the models say so)."""
     valid = np.ones(label.shape[-2:], bool) if valid is None else valid
-    found = list(layers(probability, label, valid, task))
-    return [doubt(layer, gather(layer).norm(), nothing(task)) for layer in found]
+    if usual is None:
+        usual = probability.argmax(0) if task.kind == "multiclass" else np.rint(probability).astype(np.uint8)
+    usual = usual.astype(np.uint8).reshape(label.shape)
+    norms = [gather(layer).norm() for layer in layers(probability, usual, np.ones_like(valid), task)]
+    found = layers(probability, label, valid, task)
+    return [doubt(layer, norm, nothing(task)) for layer, norm in zip(found, norms, strict=True)]
 
 
 def binary(label):
@@ -112,7 +117,8 @@ def test_models_that_are_unsure_everywhere_say_little():
     label, masks = discs()
     left = (label * ~masks[1]).astype(np.uint8)
     sure = looked(binary(label), left, ONE)[0]
-    unsure = looked(np.full((1, *label.shape), 0.5, np.float32) + 0.02 * (binary(label) - 0.5), left, ONE)[0]
+    wavering = np.full((1, *label.shape), 0.5, np.float32) + 0.02 * (binary(label) - 0.5)
+    unsure = looked(wavering, left, ONE, usual=label)[0]
     assert 0.05 < sure.score < 0.25  # one of five, seen with p of 0.9
     assert unsure.score < 0.05
     assert max((region.score for region in unsure.regions), default=0) < 0.2

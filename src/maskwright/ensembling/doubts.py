@@ -1,10 +1,12 @@
 """Where one item's label and probabilities of models that never saw it disagree more than the models' doubts explain.
 
-Three numbers make a doubt comparable between easy and hard items, and between classes:
+Four things make a doubt comparable between easy and hard items, and between classes:
 
 - `trust`: how sure the models are, out of fold, where a label says the class. Probabilities are divided by it, so that
   a class they are never sure of is not suspected everywhere (the class thresholds of confident learning: Northcutt,
   Jiang, Chuang 2021, Journal of Artificial Intelligence Research 70).
+- `telling`: how much more often they say a class where labels say it than where labels say the class in question (the
+  off-diagonal of the same work's confident joint). Models that take every pole for a building accuse no pole.
 - how far a label drawn from these probabilities would be from them: where the models are unsure themselves, a
   disagreement says little.
 - `radius`: how thick an object of the class is. A region as thin as two opinions of one edge is no wrong label.
@@ -89,19 +91,19 @@ class Gathered:
     """
 
     classes: int
-    sure: NDArray[np.float64] = field(init=False)
-    """Sum of the probability of the labelled class over its pixels."""
+    said: NDArray[np.float64] = field(init=False)
+    """(C, C): sums of the probability of each class (columns) over the pixels that labels give each (rows)."""
     pixels: NDArray[np.float64] = field(init=False)
     radii: list[list[float]] = field(init=False)
     areas: list[list[int]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sure, self.pixels = np.zeros(self.classes), np.zeros(self.classes)
+        self.said, self.pixels = np.zeros((self.classes, self.classes)), np.zeros(self.classes)
         self.radii, self.areas = [[] for _ in range(self.classes)], [[] for _ in range(self.classes)]
 
     def add(self, other: Gathered) -> None:
         """Take in another's items."""
-        self.sure += other.sure
+        self.said += other.said
         self.pixels += other.pixels
         for value in range(self.classes):
             self.radii[value] += other.radii[value]
@@ -109,12 +111,12 @@ class Gathered:
 
     def norm(self) -> Norm:
         """Return what doubts are measured with; a class that no label has gets that of all together."""
-        known = self.pixels > 0
-        whole = self.sure.sum() / max(self.pixels.sum(), 1)
-        trust = np.where(known, self.sure / np.maximum(self.pixels, 1), whole)
+        mean = self.said / np.maximum(self.pixels, 1)[:, None]
+        sure = np.where(self.pixels > 0, np.diag(mean), np.trace(self.said) / max(self.pixels.sum(), 1))
+        telling = 2 * (sure[None] - mean) / np.maximum(sure[None] + mean, 1e-9)
         radii = [float(np.median(found)) if found else np.inf for found in self.radii]
         areas = [float(np.median(found)) if found else 0.0 for found in self.areas]
-        return Norm(np.clip(trust, TRUST_FLOOR, 1), np.array(radii), np.array(areas))
+        return Norm(np.clip(sure, TRUST_FLOOR, 1), np.clip(telling, 0, 1), np.array(radii), np.array(areas))
 
 
 class Norm(NamedTuple):
@@ -122,6 +124,9 @@ class Norm(NamedTuple):
 
     trust: NDArray[np.float64]
     """(C,) mean probability of the labelled class, TRUST_FLOOR..1."""
+    telling: NDArray[np.float64]
+    """(C, C) 0..1: what it says that models say a class (columns) where the label says another (rows): 1 where they say it
+    at least three times as surely where labels do, 0 where they do not say it more surely there."""
     radius: NDArray[np.float64]
     """(C,) median radius of the largest circle in an object, in pixels; infinite where there are none."""
     area: NDArray[np.float64]
@@ -131,10 +136,10 @@ class Norm(NamedTuple):
 def gather(layer: Layer) -> Gathered:
     """Return what one item says of the classes."""
     found = Gathered(len(layer.probability))
-    for value, plane in enumerate(layer.probability):
+    for value in range(found.classes):
         here = (layer.label == value) & layer.valid
         found.pixels[value] = here.sum()
-        found.sure[value] = plane[here].sum(dtype=np.float64)
+        found.said[value] = layer.probability[:, here].sum(1, dtype=np.float64)
         for component in _components(here):
             found.radii[value].append(component.radius)
             found.areas[value].append(component.area)
@@ -152,7 +157,7 @@ class Region:
     score: float
     """0..1: how sure they are of it, less for what is thinner than objects are."""
     margin: float
-    """By how much likely is more probable than given, after trust; the middle counts more than the rim."""
+    """By how much likely leads given, as far as that is telling; the middle counts more than the rim."""
     area: int
     """In pixels."""
     radius: float
@@ -186,7 +191,7 @@ def doubt(layer: Layer, norm: Norm, background: int | None) -> Doubt:
         background: the value that stands for nothing, if one does.
     """
     fair = balanced(layer.probability, norm.trust)
-    likely, margin = _margins(fair, layer)
+    likely, margin = _margins(fair, layer, norm)
     shift, gain = best_shift(fair, layer, background)
     regions = sorted(_regions(likely, margin, layer, norm, background), key=lambda one: (-one.score, one.box))
     return Doubt(_score(likely, margin, layer, norm, background), shift, gain, tuple(regions[:MOST_REGIONS]))
@@ -199,11 +204,12 @@ def balanced(probability: Floats, trust: NDArray[np.float64]) -> Floats:
     return fair
 
 
-def _margins(fair: Floats, layer: Layer) -> tuple[Label, Floats]:
-    """Return the likeliest value of each pixel, and by how much it leads the label's; 0 where nothing counts."""
+def _margins(fair: Floats, layer: Layer, norm: Norm) -> tuple[Label, Floats]:
+    """Return the likeliest value of each pixel, and by how much it leads the label's, as far as that is telling."""
     likely = fair.argmax(0).astype(np.uint8)
     sure, said = (np.take_along_axis(fair, values[None].astype(np.intp), 0)[0] for values in (likely, layer.label))
-    return likely, np.where(layer.valid, sure - said, np.float32(0))
+    telling = norm.telling.astype(np.float32)[layer.label, likely]
+    return likely, np.where(layer.valid, (sure - said) * telling, np.float32(0))
 
 
 def _score(likely: Label, margin: Floats, layer: Layer, norm: Norm, background: int | None) -> float:
