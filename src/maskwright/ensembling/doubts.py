@@ -125,7 +125,7 @@ class Norm(NamedTuple):
     trust: NDArray[np.float64]
     """(C,) mean probability of the labelled class, TRUST_FLOOR..1."""
     telling: NDArray[np.float64]
-    """(C, C) 0..1: what it says that models say a class (columns) where the label says another (rows). 1: they say it at
+    """(C, C) 0..1: what it says that models say a class (columns) where labels say another (rows). 1: they say it at
     least three times as surely where labels do; 0: not more surely there."""
     radius: NDArray[np.float64]
     """(C,) median radius of the largest circle in an object, in pixels; infinite where there are none."""

@@ -23,6 +23,7 @@ from maskwright.data.folds.ground import near_ground, on_one_ground, placed_grou
 from maskwright.data.folds.groups import Alike, alike, beside, in_words, merge, named_groups, parted
 from maskwright.data.folds.parts import HOLDOUT, TRAIN_ONLY, FoldRow
 from maskwright.data.sources.base import Source
+from maskwright.data.sources.mined import mined_keys
 
 __all__ = [
     "HOLDOUT", "TRAIN_ONLY", "FoldRow", "assign", "given_faults", "proving_rows", "read_folds", "train_keys",
@@ -61,14 +62,18 @@ def assign(
         InputError: fewer items or groups than folds, an item without a group, a pair that may not part.
     """
     keys = [record.key for record in fingerprint.items]
+    mined = frozenset() if source is None else mined_keys(source) & set(keys)  # they are of no group, and only train
     held_by_place = folds.spatial if folds.spatial is not None or folds.kind != "spatial" else Spatial()
     if held_by_place is not None and folds.kind != "given":
         named = placed_groups(fingerprint, held_by_place, folds.count, source)
     else:
-        named = named_groups(keys, folds.group, source)
+        named = named_groups([key for key in keys if key not in mined], folds.group, source)
+        named |= {key: key for key in mined}
     pairs = alike(fingerprint)
     if folds.kind == "given":
-        rows = given_rows(named, folds, root, source)
+        labelled = {key: name for key, name in named.items() if key not in mined}
+        rows = (*given_rows(labelled, folds, root, source), *(FoldRow(key, key, TRAIN_ONLY) for key in mined))
+        rows = tuple(sorted(rows, key=lambda row: row.key))
     else:
         scored = {key: name for key, name in named.items() if source is None or source.scored(key)}
         groups = merge(scored, pairs if folds.duplicates == "together" else ())
