@@ -60,6 +60,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "mine": doubt.mine,
     "demo": run.demo,
     "search": tune.search,
+    "ablate": tune.ablate,
     "queue": queue.queue,
     "init": inspect.init,
     "score": score.score,

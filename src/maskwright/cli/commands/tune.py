@@ -36,3 +36,26 @@ def search(
     from maskwright.workflows.tuning.search import Wish, run_search
 
     run_search(recipe, overrides or [], Wish(trials, minutes, storage, out, quick), Console())
+
+
+def ablate(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", help="Leave out entries of this list or mapping one at a time; may be given again."),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds of every arm [default: ablate.seeds, 3].")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder [default: runs/<name>-ablation].")] = None,
+    quick: Quick = False,
+) -> None:
+    """Switch augmentations, losses or other settings off and on one at a time; tell gains from chance.
+
+    Example: maskwright ablate examples/nuclei.yaml data.root=PATH --vary augment
+    """
+    from maskwright.cli.console import Console
+    from maskwright.workflows.tuning.ablate import Wish, run_ablate
+
+    run_ablate(recipe, overrides or [], Wish(tuple(vary or ()), seeds, out, quick), Console())

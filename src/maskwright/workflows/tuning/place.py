@@ -57,6 +57,13 @@ class Place:
         options: dict[str, Any] = {"poolclass": NullPool}  # no connection is open while data workers are forked
         if self.file is not None:
             options["connect_args"] = {"timeout": 60}
+        else:
+            from sqlalchemy.engine import make_url
+
+            read = make_url(url)
+            if read.drivername == "postgresql":  # the driver that the extra brings, whatever SQLAlchemy would take
+                read = read.set(drivername="postgresql+psycopg")
+            url = read.render_as_string(hide_password=False)
         with warnings.catch_warnings(), self.told(), self._first():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.storages.RDBStorage(

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from maskwright.core.errors import InputError, LockedError, MemoryLimitError, RecipeError
 from maskwright.core.files import write_json
 from maskwright.core.progress import Reporter
-from maskwright.core.recipe.load import to_plain
 from maskwright.core.recipe.tuning import Search
 from maskwright.core.stop import Stop
 from maskwright.ensembling.decide import measure_of
@@ -19,8 +18,9 @@ from maskwright.workflows.session import find_recipe, open_session
 from maskwright.workflows.tuning.attempt import FULL, Bench, Measured, Yardstick
 from maskwright.workflows.tuning.board import Board, Claim, Row, Settings
 from maskwright.workflows.tuning.finals import BASE, Final, choose, ranking, tasks
+from maskwright.workflows.tuning.pages import write_search_page, yardstick_in_words
 from maskwright.workflows.tuning.place import Place, check_url, need_optuna
-from maskwright.workflows.tuning.space import Base, as_it_is, check_space
+from maskwright.workflows.tuning.space import Base, as_it_is, check_space, measured_part
 from maskwright.workflows.tuning.winner import write_winner
 
 WAIT_S = 0.3
@@ -112,11 +112,7 @@ class _Work:
         self.bench.prepare()
         self.place = Place(storage, self.root, self.stop)
         name = self.base.recipe.name
-        plain = to_plain(self.base.recipe)
-        for key in ("name", "output", "trackers", "rules", "score"):
-            plain.pop(key)
-        for key in ("root", "cache", "test"):
-            plain["data"].pop(key)
+        plain = measured_part(self.base.recipe)
         space = {key: span.model_dump(mode="json", exclude_none=True) for key, span in self.block.space.items()}
         yardstick = {**self.bench.yardstick.to_plain(), "epochs": self.block.epochs}
         about = {"recipe": plain, "space": space, "measured": yardstick, "items": self.bench.items}
@@ -241,13 +237,16 @@ class _Work:
         winner = finals[0] if finals and finals[0].whole else Final(best.origin, best.values, {}, 0)
         write_winner(self.base, self.root, winner, best, self.metric)
         write_json(self.root / "search.json", self._plain(rows, finals, winner))
+        found = (rows, finals, winner, self.board.importance())
+        how = f"{self.metric}\n{yardstick_in_words(self.bench.yardstick)}"
+        write_search_page(self.base, self.block, found, how, self.root / "search.html")
         if not self.done:
             self.reporter.say("search: nothing to do")
         for final in finals:
             self.reporter.say(final.in_words(self.metric))
         who = "the recipe as it is" if winner.who == BASE else f"trial {winner.who}"
         self.reporter.say(f"search: {who} wins: {in_words(winner.values) or 'nothing changes'}")
-        self.reporter.say(f"winning recipe: {self.root / 'winner.yaml'}")
+        self.reporter.say(f"winning recipe: {self.root / 'winner.yaml'}; all of it: {self.root / 'search.html'}")
 
     def _plain(self, rows: Sequence[Row], finals: Sequence[Final], winner: Final) -> dict[str, Any]:
         """Return what was found as plain data."""

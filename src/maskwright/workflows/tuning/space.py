@@ -143,6 +143,16 @@ def _between(span: Span, value: Any) -> bool:
     return low <= value <= high and whole and abs(steps - round(steps)) < 1e-9
 
 
+def measured_part(recipe: Recipe) -> dict[str, Any]:
+    """Return as plain data what decides scores, without this machine's paths."""
+    plain = to_plain(recipe)
+    for key in ("name", "output", "trackers", "rules", "score"):
+        plain.pop(key)
+    for key in ("root", "cache", "test"):
+        plain["data"].pop(key)
+    return plain
+
+
 def value_of(base: Base, key: str) -> Any:
     """Return what the recipe has for a key, every default written out; None where there is nothing."""
     node: Any = to_plain(base.recipe)

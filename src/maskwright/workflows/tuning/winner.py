@@ -50,5 +50,5 @@ def _head(base: Base, root: Path, winner: Final, best: Row, metric: str) -> str:
         shown = ", ".join(f"{score:.4f}" for score in winner.scores.values())
         lines.append(f"{metric} with seeds that it was not chosen on: {shown}; mean {winner.mean:.4f}")
     lines.append(f"best single trial: {best.origin}, {metric} {best.value:.4f}, which luck chose too")
-    lines.append(f"all trials: {root.name}/search.json")
+    lines.append(f"all trials: {root.name}/search.html")
     return "".join(f"# {' '.join(line.split())}\n" for line in lines)
