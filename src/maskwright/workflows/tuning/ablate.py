@@ -204,8 +204,17 @@ class _Work:
                 continue
             changed, unchanged = self._table(arm.name), self._table(self._unchanged(arm).name)
             found = compare_paired(changed - unchanged, ratio, self.block.confidence)
-            numbers = {key: float(getattr(found, key)) for key in ("low", "high", "p")}
-            verdicts.append(Verdict(arm, _rows(changed), _rows(unchanged), gain=float(found.mean), **numbers))
+            verdicts.append(
+                Verdict(
+                    arm,
+                    _rows(changed),
+                    _rows(unchanged),
+                    gain=float(found.mean),
+                    low=float(found.low),
+                    high=float(found.high),
+                    p=float(found.p),
+                )
+            )
         adjusted = holm([one.p for one in verdicts])
         level = 1 - self.block.confidence
         return [
