@@ -98,3 +98,13 @@ def test_a_damaged_decision_is_refused(tmp_path):
 def test_shares_and_edges_must_make_sense(shares, edges, rule):
     with pytest.raises(ValidationError):
         decision(shares, edges, rule)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("steps", [{}, {"a": 4}])
+def test_stored_numbers_blend_to_the_bit_as_what_is_read_from_them(bits, steps):
+    rng = np.random.default_rng(bits)
+    stored = {name: quantise(rng.random((3, 300, 211)).astype(np.float32), bits) for name in ("a", "b")}
+    read = {name: dequantise(values, 255 if bits == 8 else 65535) for name, values in stored.items()}
+    made = decision({"a": 2, "b": 5}).model_copy(update={"temperature_steps": steps})
+    np.testing.assert_array_equal(blend(stored, made), blend(read, made))

@@ -35,6 +35,7 @@ from maskwright.ensembling.clean import Cleaning, clean
 from maskwright.ensembling.crf import smoothed
 from maskwright.ensembling.evidence import Evidence
 from maskwright.ensembling.thresholds import Edges, Rule, edge_value
+from maskwright.inference.store import Quantised
 from maskwright.scoring.measures import Measure, Per
 from maskwright.scoring.scores import Empty
 
@@ -158,11 +159,12 @@ def read_decision(path: Path) -> Decision:
         raise InputError("not a decision of this version", where=path, fix="run maskwright decide") from error
 
 
-def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
+def blend(probabilities: Mapping[str, Floats | Quantised], decision: Decision) -> Floats:
     """Return the weighted mean of the members, float32 (K, H, W).
 
     Args:
-        probabilities: member -> float32 (K, H, W) as read from a store; members without a share may be missing.
+        probabilities: member -> (K, H, W), float32 as read from a store or uint8 or uint16 as stored, which is faster;
+            members without a share may be missing.
         decision: gives the shares.
 
     Raises:
@@ -174,7 +176,7 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
             raise InputError(f"no probabilities of member '{name}'", fix="run maskwright predict")
         if decision.temperature_steps.get(name):
             kind: TaskKind = "multiclass" if decision.rule == "argmax" else "multilabel"
-            units = np.rint(probabilities[name] * np.float32(UNIT)).astype(np.uint16)
+            units = _units(probabilities[name]).astype(np.uint16)
             warmed[name] = warm(units, decision.temperature_steps[name], kind)
     result: Floats = np.empty(probabilities[decision.needed[0]].shape, np.float32)
     flat = {name: warmed.get(name, probabilities[name]).reshape(-1) for name in decision.needed}
@@ -182,8 +184,7 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
         total = np.zeros(min(AT_ONCE, result.size - start), np.int32)
         for name, values in flat.items():
             part = values[start : start + AT_ONCE]
-            units_of = part if name in warmed else np.rint(part * np.float32(UNIT))
-            total += units_of.astype(np.int32) * np.int32(decision.shares[name])
+            total += _units(part) * np.int32(decision.shares[name])
         np.divide(
             total,
             np.float64(UNIT * decision.total),
@@ -191,6 +192,17 @@ def blend(probabilities: Mapping[str, Floats], decision: Decision) -> Floats:
             casting="same_kind",
         )
     return result
+
+
+def _units(values: Floats | Quantised) -> NDArray[np.int32]:
+    """Return probabilities as whole multiples of 1/65535."""
+    units: NDArray[np.int32]
+    if values.dtype.kind == "f":
+        units = np.rint(values * np.float32(UNIT)).astype(np.int32)
+        return units
+    units = values.astype(np.int32)
+    units *= np.int32(UNIT // (255 if values.dtype.itemsize == 1 else UNIT))
+    return units
 
 
 def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.uint8]:

@@ -170,10 +170,10 @@ def answer_of(session: Session, decision: Decision, target: Target) -> tuple[Lab
 
 def label_from(stores: Mapping[str, Store], decision: Decision, key: str, task: Task) -> tuple[Label, Floats]:
     """Return the final answer of an item from stores of the members that have a share; see answer_of."""
-    needed = {name: stores[name].read(key) for name in decision.needed}
-    probability = blend(needed, decision)
+    items = {name: stores[name].read_item(key) for name in decision.needed}
+    probability = blend({name: stored for name, (stored, _, _) in items.items()}, decision)
     label = answer(probability, decision, task)
-    valid = stores[decision.needed[0]].valid(key)
+    valid = items[decision.needed[0]][1]
     return (label if valid.all() else label * valid.astype(np.uint8)), probability
 
 
