@@ -110,3 +110,8 @@ def test_readme_opens_with_what_it_is_a_picture_and_two_commands(root: Path) -> 
     assert any("docs/images/path.svg" in line for line in head)
     assert "make demo" in "\n".join(head)
     assert "make test" in "\n".join(head)
+
+
+def test_the_readme_names_every_verb_once(root: Path) -> None:
+    rows = re.findall(r"^\| `maskwright ([a-z-]+)", (root / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(rows) == sorted(VERBS)
