@@ -29,6 +29,12 @@ SEQUENCE = "^([^_]+)_"
 COARSE: dict[int, Any] = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 3, 6: 1, 7: 1, 8: 4, 9: 4, 10: 4, 11: "ignore"}
 """Camvid's eleven classes as five, all of which a few steps can learn."""
 
+LEFT_OUT = (
+    "Airways", "Central Venous Line", "Consolidation", "Endotracheal Tube", "Ground Glass Opacities",
+    "Monitoring Probes", "Nosogastric Tube", "Pleural Effusion", "Pneumothorax", "Tubings",
+)  # fmt: skip
+"""Classes of the X-rays that are rare, or too thin at this size."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -63,7 +69,9 @@ SETS = {
     "chest": Cut(
         "chest_xray_multilabel",
         {"kind": "multilabel", "classes": ["Cardiomediastinum", "Left Lung", "Right Lung"]},
-        CocoSource(images="images", annotations="annotations_coco_rle.json"),
+        CocoSource(
+            images="images", annotations="annotations_coco_rle.json", categories=dict.fromkeys(LEFT_OUT, "background")
+        ),
         160,
         PATIENT,
     ),
