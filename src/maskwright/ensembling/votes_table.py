@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -143,8 +145,13 @@ class Table:
             self._map.madvise(mmap.MADV_DONTNEED)
 
 
-def join(first: Table, others: Sequence[Table]) -> list[Numbers]:
+def join(first: Table, others: Sequence[Table], pool: Executor) -> list[Numbers]:
     """Return for each file its rows in the order of the first one, int64 (N, 4) each, the first one's included.
+
+    Args:
+        first: whose order counts.
+        others: files of the same ids.
+        pool: threads; each looks up the ids of one file.
 
     Raises:
         InputError: an id that stands twice in a file, or is not in all of them.
@@ -156,23 +163,34 @@ def join(first: Table, others: Sequence[Table]) -> list[Numbers]:
     twice = kernels.claim(first.data, first.rows, slots)
     if twice >= 0:
         raise _twice(first, twice)
-    joined = [first.rows]
-    for table in others:
-        found = np.empty(len(table.rows), np.int64)
-        kernels.find(first.data, first.rows, slots, table.data, table.rows, found)
-        known = found >= 0
-        times = np.bincount(found[known], minlength=count)
-        if known.all() and (times == 1).all():
-            ordered = np.empty_like(table.rows)
-            ordered[found] = table.rows
-            joined.append(table.rows if (found == np.arange(count)).all() else ordered)
-            continue
-        over = np.flatnonzero(known & (times[found] > 1))
-        if len(over):
-            same = np.flatnonzero(found == found[over[0]])
-            raise _twice(table, int(same[1]))
-        raise _strangers(first, table, np.flatnonzero(times == 0), np.flatnonzero(~known))
-    return joined
+    found = list(pool.map(partial(_places, first, slots), others))
+    return [first.rows, *(_ordered(first, table, places) for table, places in zip(others, found, strict=True))]
+
+
+def _places(first: Table, slots: Numbers, table: Table) -> Numbers:
+    """Return for each row of a file which row of the first one has its id; -1: none."""
+    from maskwright.ensembling import votes_row_kernels as kernels
+
+    found = np.empty(len(table.rows), np.int64)
+    kernels.find(first.data, first.rows, slots, table.data, table.rows, found)
+    return found
+
+
+def _ordered(first: Table, table: Table, found: Numbers) -> Numbers:
+    """Return the rows of a file in the order of the first one; refuse what is twice, missing or strange."""
+    known = found >= 0
+    times = np.bincount(found[known], minlength=len(first.rows))
+    if known.all() and (times == 1).all():
+        if (found == np.arange(len(found))).all():
+            return table.rows
+        ordered = np.empty_like(table.rows)
+        ordered[found] = table.rows
+        return ordered
+    over = np.flatnonzero(known & (times[found] > 1))
+    if len(over):
+        same = np.flatnonzero(found == found[over[0]])
+        raise _twice(table, int(same[1]))
+    raise _strangers(first, table, np.flatnonzero(times == 0), np.flatnonzero(~known))
 
 
 def _twice(table: Table, row: int) -> InputError:
