@@ -9,9 +9,10 @@ a family goes into OUT/families.jsonl; finished families are not repeated, and i
 Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: `constant`, the best of nothing, each
 class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
 Held out: items in no fold; `blend` is the decided answer, beside that member of the three (each the mean of two
-networks) which was best out of fold, and the one which turned out best; `vote` is that of the six networks' own
-submission files (at least 3; class vote with weights from out-of-fold scores; share .45), beside mean and best of the
-six; last, the 95 % interval of the vote against the best of them, over items drawn anew.
+networks) which was best out of fold, and the one which turned out best, each at thresholds that its own evidence would
+keep; `vote` is that of the six networks' own submission files (at least 3; class vote with weights from out-of-fold
+scores; share .45), beside mean and best of the six; last, the 95 % interval of the vote against the best of them, over
+items drawn anew.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.family_scores import compare, trivial, votes
-from bench.family_sets import prepare
+from bench.family_sets import SETS, prepare
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.load import build
 from maskwright.workflows.run import run_until
@@ -149,6 +150,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(FAMILIES))
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--out", type=Path, default=Path("runs/families"))
+    parser.add_argument("--on", choices=list(SETS), help="another set than the family's own")
     parser.add_argument("--again", action="store_true", help="score the votes of finished families again")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -172,6 +174,7 @@ def main() -> None:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train a family's members, decide, vote, and score everything."""
     family, run = FAMILIES[name], options.out / name.replace(" ", "_")
+    family = replace(family, on=options.on or family.on)
     begun, busy = time.monotonic(), time.process_time()
     common = prepare(family.on, options.path.absolute(), (options.out / "data" / family.on).absolute())
     plain = make_recipe(name, common, round(options.steps * family.longer))
@@ -196,17 +199,26 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "members": alone,
         **trivial(recipe, run),
         "blend": held["decided"],
-        "blend members": {each["name"]: max(each["fixed"], each["tuned"]) for each in held["members"]},
+        "blend members": on_its_own(evidence["members"], held["members"]),
         **votes(recipe, run),
         "cpu seconds": round(time.process_time() - busy),
         "seconds": round(time.monotonic() - begun),
     }
 
 
+def on_its_own(evidence: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return each member's held-out score at the thresholds that its own nested evidence would keep."""
+    kept = {each["name"]: "tuned" if each["tuned_honest"] > each["fixed"] else "fixed" for each in evidence}
+    return {each["name"]: each[kept[each["name"]]] for each in held}
+
+
 def again(line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    """Return the line with the votes of its run folder scored anew."""
+    """Return the line with the votes and members of its run folder scored anew."""
     run = options.out / line["family"].replace(" ", "_")
-    return {**line, **votes(build(json.loads(run.with_suffix(".yaml").read_text())), run)}
+    evidence = json.loads((run / "decision.json").read_text())["evidence"]["members"]
+    members = on_its_own(evidence, json.loads((run / "held_out.json").read_text())[0]["members"])
+    recipe = build(json.loads(run.with_suffix(".yaml").read_text()))
+    return {**line, "blend members": members, **votes(recipe, run)}
 
 
 EPOCHS, FOLDS = 4, 2
