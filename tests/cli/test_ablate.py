@@ -1,5 +1,6 @@
 """maskwright ablate: arms beside the recipe as it is, paired by fold and seed, gone on with."""
 
+import copy
 import json
 
 import pytest
@@ -83,3 +84,17 @@ def test_what_cannot_be_tried_is_refused_first(case, cli, small, write_recipe, t
     write_recipe(small)
     assert cli("ablate", "r.yaml", *words) == (2, "", message)
     assert not (tmp_path / "runs").exists()
+
+
+def test_several_members_are_changed_together_and_judged_by_the_decided_answer(cli, small, write_recipe, tmp_path):
+    small["members"]["b"] = copy.deepcopy(small["members"]["a"])
+    small["ablate"] = {
+        "objective": "nested",
+        "arms": {"fast": {"members.a.optimizer.lr": 0.01, "members.b.optimizer.lr": 0.01}},
+        "seeds": 1,
+    }
+    code, _, err = cli("ablate", write_recipe(small))
+    assert code == 0, err
+    (arm,) = json.loads((tmp_path / "runs" / "tiny-ablation" / "ablation.json").read_text())["arms"]
+    assert (arm["arm"], len(arm["scores"][0])) == ("fast", 1)
+    assert len({name for line in err.splitlines() for name in ("a", "b") if f"training {name}/" in line}) == 2

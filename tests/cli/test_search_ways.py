@@ -89,3 +89,13 @@ def test_sigterm_amid_a_trial_saves_and_the_same_command_goes_on(searched, write
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [trial["state"] for trial in told(tmp_path)["trials"]] == ["done", "done"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("search",), "a trial is trained"), (("ablate", "--vary", "augment"), "an arm is trained")],
+)
+def test_several_processes_of_torchrun_are_refused(cli, searched, write_recipe, monkeypatch, words, said):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, err = cli(words[0], write_recipe(searched), *words[1:])
+    assert (code, err) == (2, f"error: command line: {said} by one process; start maskwright without torchrun\n")

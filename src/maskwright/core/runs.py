@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from maskwright.core.errors import LockedError, StorageError, from_os_error
+from maskwright.core.errors import InputError, LockedError, StorageError, from_os_error
 from maskwright.core.files import read_json, safe_name, sweep_partials, write_json
 from maskwright.core.recipe.load import differing
 
@@ -32,6 +32,19 @@ Split = Literal["oof", "holdout", "test"]
 def is_main_process() -> bool:
     """Say whether this is the one process that writes (torchrun and accelerate set RANK)."""
     return os.environ.get("RANK", "0").strip() in ("", "0")
+
+
+def refuse_together(what: str) -> None:
+    """Refuse work that one process does, where torchrun or accelerate launch started several.
+
+    Args:
+        what: is done by one process, for the message.
+
+    Raises:
+        InputError: there are several.
+    """
+    if int(os.environ.get("WORLD_SIZE") or "1") > 1:
+        raise InputError(f"{what} by one process", where="command line", fix="start maskwright without torchrun")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ selftrain/round<k>/         a run folder of students, with lessons.json and labe
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import write_json
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.selftrain import SelfTrain
-from maskwright.core.runs import RunFolder
+from maskwright.core.runs import RunFolder, refuse_together
 from maskwright.ensembling.blend import read_decision
 from maskwright.ensembling.honest import Gain
 from maskwright.workflows import deliver
@@ -83,10 +82,7 @@ def _settings(session: Session, rounds: int | None) -> SelfTrain:
             where="folds.kind",
             fix="use other folds, e.g. stratified",
         )
-    if int(os.environ.get("WORLD_SIZE") or "1") > 1:
-        raise InputError(
-            "students are trained by one process", where="command line", fix="start maskwright without torchrun"
-        )
+    refuse_together("students are trained")
     session.chosen_members()
     block = recipe.selftrain or SelfTrain()
     if rounds is not None:

@@ -14,7 +14,7 @@ from maskwright.core.files import read_json, write_json
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.load import differing
 from maskwright.core.recipe.tuning import Ablate
-from maskwright.core.runs import RunFolder
+from maskwright.core.runs import RunFolder, refuse_together
 from maskwright.core.stop import Stop
 from maskwright.ensembling.decide import measure_of
 from maskwright.scoring.paired import compare_paired, holm
@@ -96,6 +96,7 @@ def run_ablate(recipe: str, overrides: Sequence[str], wish: Wish, reporter: Repo
         InputError: the unchanged recipe does not train, or the folder holds another ablation.
         LockedError, Interrupted, StorageError: what is finished is kept.
     """
+    refuse_together("an arm is trained")
     session = open_session(recipe, overrides, reporter, out=wish.out, quick=wish.quick)
     path = find_recipe(recipe)
     block = session.recipe.ablate or Ablate()

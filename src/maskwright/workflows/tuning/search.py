@@ -12,6 +12,7 @@ from maskwright.core.errors import InputError, LockedError, MemoryLimitError, Re
 from maskwright.core.files import write_json
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.tuning import Search
+from maskwright.core.runs import refuse_together
 from maskwright.core.stop import Stop
 from maskwright.ensembling.decide import measure_of
 from maskwright.workflows.session import find_recipe, open_session
@@ -64,6 +65,7 @@ def run_search(recipe: str, overrides: Sequence[str], wish: Wish, reporter: Repo
         InputError: every trial failed, or the study is about something else.
         Interrupted, StorageError: what is finished is kept.
     """
+    refuse_together("a trial is trained")
     session = open_session(recipe, overrides, reporter, out=wish.out, quick=wish.quick)
     path = find_recipe(recipe)
     block = session.recipe.search
