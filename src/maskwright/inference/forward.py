@@ -67,7 +67,7 @@ class Forward:
         if self.device.type == "cpu":
             keep_freed_memory()
         self._layout = torch.channels_last if machine.channels_last else torch.contiguous_format
-        self._models = [model.to(self.device).to(memory_format=self._layout).eval() for model in models]
+        self._models = [model.to(self.device).to(memory_format=self._layout).train(False) for model in models]
         self._symmetries = symmetries(tta)
         self._task, self._half, self._views = task, machine.precision == "bf16", views
 

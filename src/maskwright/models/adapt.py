@@ -175,7 +175,7 @@ class SegModel(nn.Module):
         """Stop the encoder's parameters and running statistics from changing."""
         self._still.append(self.encoder)
         self.encoder.requires_grad_(False)
-        self.encoder.eval()
+        self.encoder.train(False)
 
     def freeze(self, pattern: str) -> list[str]:
         """Stop parts from changing, parameters and running statistics, by name.
@@ -196,14 +196,14 @@ class SegModel(nn.Module):
         for name, module in self.network.named_modules():
             own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
             if own and all(fits(f"{name}.{each}") for each, _ in own):
-                self._still.append(module.eval())
+                self._still.append(module.train(False))
         return found
 
     def train(self, mode: bool = True) -> SegModel:
         """Switch between training and evaluation; what is frozen stays in evaluation."""
         super().train(mode)
         for module in self._still:
-            module.eval()
+            module.train(False)
         return self
 
 
@@ -295,7 +295,7 @@ def freeze_unused(model: SegModel, bands: int) -> list[str]:
     training = model.training
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     device = next(model.parameters()).device
-    model.eval()
+    model.train(False)
     image = torch.linspace(-1, 1, bands * model.minimum**2, device=device)
     told = model.outputs(image.reshape(1, bands, model.minimum, model.minimum))
     said = [told.logits, *told.heads.values(), *(part for each in told.queries for part in each)]
