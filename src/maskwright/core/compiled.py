@@ -58,8 +58,54 @@ def primitive(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _address(context: Any, builder: Any, kind: Any, place: tuple[Any, Any], wanted: Any) -> Any:
     array, index = place
-    data = context.make_array(kind)(context, builder, array).data
+    if isinstance(kind, types.Integer):
+        data = builder.inttoptr(array, ir.IntType(8).as_pointer())
+    else:
+        data = context.make_array(kind)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), wanted.as_pointer())
+
+
+@primitive
+def place_of(typing: Any, array: Any) -> Any:
+    """Find the address of an array's first item, which the primitives here take in place of the array.
+
+    In a kernel: place_of(array) -> int64. Helpers that pass arrays on count references, and plain indices are compared
+    with 0 each time; inner loops want neither. Whoever holds an address holds the array too.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(context.make_array(array)(context, builder, args[0]).data, ir.IntType(64))
+
+    return types.int64(array), build
+
+
+@primitive
+def get(typing: Any, place: Any, index: Any) -> Any:
+    """Read a number of an int64 array.
+
+    In a kernel: get(place_of(numbers), index) -> int64. Unchecked: the caller keeps 0 <= index < size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(data, [args[1]]))
+
+    return types.int64(types.int64, types.int64), build
+
+
+@primitive
+def put(typing: Any, place: Any, index: Any, value: Any) -> Any:
+    """Write a number of an int64 array.
+
+    In a kernel: put(place_of(numbers), index, value). Unchecked: the caller keeps 0 <= index < size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), build
 
 
 @primitive
@@ -87,6 +133,96 @@ def store8(typing: Any, array: Any, index: Any, word: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(array, types.int64, types.uint64), build
+
+
+@primitive
+def put_runs4(typing: Any, text: Any, ends: Any, index: Any, before: Any, base: Any, edges: Any, at: Any) -> Any:
+    """Read four runs, start and length in turn, and write where they start and end.
+
+    In a kernel: put_runs4(text, ends, index, before, base, edges, at) -> int64, 0 if all is well: numbers have at most
+    8 digits, no run is empty, and none begins before its forerunner ends, or before `before`. `text` is the address of
+    bytes; `ends`, of int64, says where the numbers end, one white space before the next; `index` is the first of them;
+    `base` is taken off starts; eight edges go to `edges`, of int64, from `at` on. Unchecked: the caller keeps 1 <=
+    index, digits between ends, and 8 bytes of text before each end.
+    """
+    word, eight = ir.IntType(64), ir.VectorType(ir.IntType(64), 8)
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        first = builder.gep(builder.inttoptr(args[1], word.as_pointer()), [args[2]])
+        digits = ir.Constant(eight, ir.Undefined)
+        for lane in range(8):
+            end = builder.load(builder.gep(first, [ir.Constant(word, lane)]))
+            there = builder.gep(data, [builder.sub(end, ir.Constant(word, 8))])
+            found = builder.load(builder.bitcast(there, word.as_pointer()), align=1)
+            digits = builder.insert_element(digits, found, ir.Constant(ir.IntType(32), lane))
+        sides = (builder.bitcast(builder.gep(first, [ir.Constant(word, at)]), eight.as_pointer()) for at in (0, -1))
+        stops, starts = (builder.load(side, align=8) for side in sides)
+        lengths = builder.sub(builder.sub(stops, starts), ir.Constant(eight, [1] * 8))
+        unused = builder.sub(ir.Constant(eight, [64] * 8), builder.shl(lengths, ir.Constant(eight, [3] * 8)))
+        unused = builder.and_(unused, ir.Constant(eight, [63] * 8))  # too many digits: any number, and told
+        digits = builder.xor(digits, ir.Constant(eight, [0x3030303030303030] * 8))
+        numbers = _worth(builder, builder.shl(builder.lshr(digits, unused), unused))
+        # a start loses base, a length gains its start
+        offset = builder.insert_element(ir.Constant(eight, [0] * 8), args[4], ir.Constant(ir.IntType(32), 0))
+        numbers = builder.sub(numbers, _lanes(builder, offset, offset, [0, 1] * 4))
+        numbers = builder.add(numbers, _lanes(builder, numbers, ir.Constant(eight, [0] * 8), [8, 0, 8, 2, 8, 4, 8, 6]))
+        former = builder.insert_element(ir.Constant(eight, [0] * 8), args[3], ir.Constant(ir.IntType(32), 0))
+        former = builder.add(_lanes(builder, former, numbers, [0, *range(8, 15)]), ir.Constant(eight, [0, 1] * 4))
+        odd = builder.or_(
+            builder.icmp_signed(">", former, numbers), builder.icmp_signed(">", lengths, ir.Constant(eight, [8] * 8))
+        )
+        out = builder.gep(builder.inttoptr(args[5], word.as_pointer()), [args[6]])
+        builder.store(numbers, builder.bitcast(out, eight.as_pointer()), align=8)
+        return builder.zext(builder.bitcast(odd, ir.IntType(8)), word)
+
+    return types.int64(*[types.int64] * 7), build
+
+
+def _worth(builder: Any, digits: Any) -> Any:
+    """Return what eight decimal digits of each lane are worth, the first in the lowest byte."""
+    for bits, scale in ((8, 10), (16, 100), (32, 10_000)):
+        lanes = ir.VectorType(ir.IntType(2 * bits), 256 // bits)
+        count = 256 // bits
+        parts = builder.bitcast(digits, lanes)
+        low = builder.and_(parts, ir.Constant(lanes, [(1 << bits) - 1] * count))
+        high = builder.lshr(parts, ir.Constant(lanes, [bits] * count))
+        digits = builder.add(builder.mul(low, ir.Constant(lanes, [scale] * count)), high)
+    return digits
+
+
+def _lanes(builder: Any, one: Any, other: Any, chosen: list[int]) -> Any:
+    """Return a vector of chosen lanes of two."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen))
+
+
+@primitive
+def put1(typing: Any, array: Any, index: Any, value: Any) -> Any:
+    """Write a byte.
+
+    In a kernel: put1(bytes, index, value). Unchecked: the caller keeps 0 <= index < size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        builder.store(args[2], _address(context, builder, signature.args[0], args[:2], ir.IntType(8)))
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64, types.uint8), build
+
+
+@primitive
+def clear64(typing: Any, array: Any, index: Any) -> Any:
+    """Set 64 bytes from any address to 0.
+
+    In a kernel: clear64(bytes, index). Unchecked: the caller keeps index + 64 <= size.
+    """
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        wide = _address(context, builder, signature.args[0], args, _VECTOR)
+        builder.store(ir.Constant(_VECTOR, [0] * 64), wide, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), build
 
 
 def _wide(context: Any, builder: Any, kind: Any, place: tuple[Any, Any]) -> Any:

@@ -24,7 +24,7 @@ from maskwright.core.errors import InputError, unknown
 from maskwright.core.files import atomic_path
 from maskwright.core.stop import Stop
 from maskwright.ensembling.votes_rules import Program, Step
-from maskwright.ensembling.votes_table import Dialect, Numbers, Table, join
+from maskwright.ensembling.votes_table import Dialect, Numbers, Table, join, strangers
 
 BLOCK = 1 << 19
 """Bytes of all files that one thread votes on at once: they and their edges stay in the second cache."""
@@ -153,6 +153,18 @@ def _threads() -> int:
     return min(MOST_THREADS, len(os.sched_getaffinity(0)))
 
 
+def _checked(make: Maker, ballot: Ballot, first: int, last: int) -> Made:
+    """Make some rows whose ids are seen to be the same; join has compared hashes of most."""
+    from maskwright.ensembling import votes_row_kernels as kernels
+
+    order, lines = ballot.order, ballot.lines[first:last]
+    for table, spans in zip(ballot.tables, ballot.spans, strict=True):
+        row = -1 if table is order else kernels.stranger(order.data, lines, table.data, spans[first:last])
+        if row >= 0:
+            raise strangers(order, table, lines[row : row + 1], spans[first + row : first + row + 1])
+    return make(ballot, first, last)
+
+
 def _blocks(ballot: Ballot, make: Maker) -> Iterator[Made]:
     """Yield the text of all rows, in order, made by a few threads."""
     sizes = np.sum([spans[:, 2] - spans[:, 1] for spans in ballot.spans], axis=0) + 1
@@ -167,7 +179,7 @@ def _blocks(ballot: Ballot, make: Maker) -> Iterator[Made]:
     with ThreadPoolExecutor(threads) as pool:
         try:
             for first, last in pairwise(cuts):
-                waiting.append(pool.submit(make, ballot, first, last))
+                waiting.append(pool.submit(_checked, make, ballot, first, last))
                 if len(waiting) > 3 * threads:
                     yield waiting.popleft().result()
                     done += 1
@@ -192,12 +204,13 @@ class RunVote:
     """
 
     def __init__(self, steps: Sequence[Step], dialect: Dialect, ballot: Ballot, shape: Shape) -> None:
+        from maskwright.ensembling import votes_edge_kernels as edge_kernels
         from maskwright.ensembling import votes_kernels as kernels
 
         self.base, self.empty = dialect.base, np.frombuffer(shape.empty.encode(), np.uint8)
         self.texts = tuple(dict.fromkeys((*rle.EMPTY, shape.empty)))
-        self.size = shape.size or (1, kernels.LIMIT - 1)
-        self.last = min(self.size[0] * self.size[1], kernels.LIMIT - 1)
+        self.size = shape.size or (1, edge_kernels.LIMIT - 1)
+        self.last = min(self.size[0] * self.size[1], edge_kernels.LIMIT - 1)
         self.choices = np.zeros((len(steps), len(ballot.lines)), np.int32)
         rows, inputs, weights = [], list[int](), list[int]()
         for number, step in enumerate(steps):
@@ -212,13 +225,14 @@ class RunVote:
 
     def make(self, ballot: Ballot, first: int, last: int) -> Made:
         """Vote on some rows; see _blocks."""
+        from maskwright.ensembling import votes_edge_kernels as edge_kernels
         from maskwright.ensembling import votes_kernels as kernels
 
         rows, files = last - first, len(ballot.tables)
         parts = [np.ascontiguousarray(spans[first:last, 1:3]) for spans in ballot.spans]
         most = [int((part[:, 1] - part[:, 0]).sum()) for part in parts]
         room = sum(most) // 2 + 3 * rows * (files + 1)
-        edges = np.empty(2 * room + (room + 1) * len(self.program) + 1, np.int64)
+        edges = np.empty(2 * room + (room + 1) * len(self.program) + kernels.STRETCH + 8, np.int64)
         places, at = np.zeros((files, rows + 1), np.int64), 0
         for number, (table, part) in enumerate(zip(ballot.tables, parts, strict=True)):
             places[number, 0] = at
@@ -231,16 +245,16 @@ class RunVote:
         size = 2 * max(most) + int((lines[:, 1] - lines[:, 0]).sum()) + (1 << 12)
         while True:
             text = np.empty(size, np.uint8)
-            status, written, blank = kernels.write_rows(
+            status, written, blank = edge_kernels.write_rows(
                 ballot.order.data, lines, edges, answers, self.base, self.empty, text
             )
-            if status == kernels.FINE:
+            if status == edge_kernels.FINE:
                 return text[:written].tobytes(), blank
             size *= 2
 
     def _read(self, table: Table, spans: Numbers, part: Numbers, edges: Numbers, places: Numbers) -> None:
         """Append the edges of rows of one file; rows that are not plain are read by core.rle, which says why."""
-        from maskwright.ensembling import votes_kernels as kernels
+        from maskwright.ensembling import votes_edge_kernels as kernels
 
         done = 0
         while True:

@@ -153,9 +153,28 @@ def claim(data: Bytes, rows: Numbers, slots: Numbers) -> int:
     return -1
 
 
+@kernel(types.int64(BYTES, _TABLE, BYTES, _TABLE))
+def stranger(one: Bytes, rows: Numbers, other: Bytes, theirs: Numbers) -> int:
+    """Return the first row whose id is not the same in two files, or -1.
+
+    Args:
+        one: a file.
+        rows: int64 (N, 4), some of its rows.
+        other: the other file.
+        theirs: int64 (N, 4), those of its rows which are said to have the same ids.
+    """
+    for row in range(rows.shape[0]):
+        if not _same(one, rows[row, 0], rows[row, 1], other, theirs[row, 0], theirs[row, 1]):
+            return row
+    return -1
+
+
 @kernel(types.void(BYTES, _TABLE, NUMBERS, BYTES, _TABLE, NUMBERS_OUT))
 def find(data: Bytes, rows: Numbers, slots: Numbers, other: Bytes, theirs: Numbers, found: Numbers) -> None:
     """Look up the ids of another file; `found` gets the row of the first file for each, or -1.
+
+    Ids at the same place with the same hash are taken for the same without a look into the files, whose pages would all
+    have to come again: `stranger` looks once a row is read anyway.
 
     Args:
         data: the first file.
@@ -168,8 +187,7 @@ def find(data: Bytes, rows: Numbers, slots: Numbers, other: Bytes, theirs: Numbe
     mask = slots.size - 1
     for row in range(theirs.shape[0]):
         begin, end, code = theirs[row, 0], theirs[row, 1], theirs[row, 3]
-        near = row < rows.shape[0] and rows[row, 3] == code  # nearly always: the same order
-        if near and _same(data, rows[row, 0], rows[row, 1], other, begin, end):
+        if row < rows.shape[0] and rows[row, 3] == code:  # nearly always: the same order
             found[row] = row
             continue
         slot = code & mask

@@ -190,7 +190,7 @@ def _ordered(first: Table, table: Table, found: Numbers) -> Numbers:
     if len(over):
         same = np.flatnonzero(found == found[over[0]])
         raise _twice(table, int(same[1]))
-    raise _strangers(first, table, np.flatnonzero(times == 0), np.flatnonzero(~known))
+    raise strangers(first, table, first.rows[times == 0], table.rows[~known])
 
 
 def _twice(table: Table, row: int) -> InputError:
@@ -201,20 +201,26 @@ def _twice(table: Table, row: int) -> InputError:
     )
 
 
-def _strangers(first: Table, table: Table, missing: Numbers, extra: Numbers) -> InputError:
+def strangers(first: Table, table: Table, missing: Numbers, extra: Numbers) -> InputError:
+    """Say that ids of one file are not those of another.
+
+    Args:
+        first: whose ids count.
+        table: the other file.
+        missing: int64 (N, 4), rows of the first file that the other one lacks.
+        extra: rows of the other one whose ids the first one lacks.
+    """
     faults = []
     if len(missing):
         faults.append(f"{_ids(first, missing)} of {first.path.name} {_have(missing)} no row here")
     if len(extra):
-        hint = near(table.name(table.rows[extra[0]]), [first.name(row) for row in first.rows[missing[:1000]]])
+        hint = near(table.name(extra[0]), [first.name(row) for row in missing[:1000]])
         faults.append(f"{_ids(table, extra)}{hint} {_have(extra)} no row in {first.path.name}")
     return InputError(", and ".join(faults), where=table.path, fix="vote on files of the same ids")
 
 
 def _ids(table: Table, rows: Numbers) -> str:
-    named = ", ".join(f"'{table.name(row)}'" for row in table.rows[rows[:NAMED]]) + (
-        ", ..." if len(rows) > NAMED else ""
-    )
+    named = ", ".join(f"'{table.name(row)}'" for row in rows[:NAMED]) + (", ..." if len(rows) > NAMED else "")
     return f"{len(rows)} id{'s' * (len(rows) != 1)} ({named})"
 
 
