@@ -96,7 +96,8 @@ def peak_growth(plan: VotePlan, folder: Path) -> float:
     """MB that a process of its own grows by beyond its imports while it votes."""
     code = (
         "import sys,resource\nfrom pathlib import Path\nfrom maskwright.core.progress import Silent\n"
-        "from maskwright.ensembling import votes_edge_kernels, votes_kernels\nfrom maskwright.ensembling.votes_rules import VotePlan\n"
+        "from maskwright.ensembling import votes_edge_kernels, votes_kernels\n"
+        "from maskwright.ensembling.votes_rules import VotePlan\n"
         "from maskwright.workflows.vote import run_vote\n"
         "peak=lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024\nbefore=peak()\n"
         "run_vote(VotePlan.model_validate_json(sys.argv[1]),Path(sys.argv[2]),Silent())\nprint(peak()-before)"
