@@ -45,7 +45,7 @@ def avoiding_inputs(session: Session) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if block is not None:
         found["suspects"] = {"weight": block.weight, "items": sorted(avoided(session))}
-    mined = [digest(part.listed.model_dump(mode="json")) for _, part in mined_parts(session.train_source)]
+    mined = [digest(part.listed.to_plain()) for _, part in mined_parts(session.train_source)]
     return {**found, "mined": mined} if mined else found
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.files import read_json, write_json, write_text
@@ -28,10 +28,11 @@ from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
 from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member, Train
-from maskwright.core.recipe.selftrain import SelfTrain
+from maskwright.core.recipe.selftrain import SelfTrain, in_round
 from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.core.runs import RunFolder
 from maskwright.data.sources.base import Label, Limited, Valid
+from maskwright.data.sources.merge import drawn_weight
 from maskwright.data.sources.open import open_source
 from maskwright.inference.store import Store
 
@@ -67,8 +68,10 @@ class Lessons(Block):
     source: SourceUnion
     """Images, below it."""
     settings: SelfTrain
-    """How labels enter a training; without rounds and source."""
+    """How labels enter a training in this round; without rounds and source."""
     folds: dict[int, FoldLabels]
+    shut: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Image that shows what a labelled item shows -> folds that are scored on that, and do not learn from it."""
 
     @property
     def digest(self) -> str:
@@ -269,6 +272,14 @@ def lesson_inputs(run: RunFolder) -> dict[str, Any]:
     return {} if lessons is None else {"lessons": lessons.digest}
 
 
+def parts_of(run: RunFolder) -> dict[str, float]:
+    """Return name of a part of a merge -> weight that its items are drawn by in a student run; nothing for others."""
+    lessons = lessons_of(run)
+    if lessons is None:
+        return {}
+    return {name: in_round(given, lessons.round) for name, given in lessons.settings.parts.items()}
+
+
 def beside_of(run: RunFolder, fold: int, member: Member, task: Task, data_root: Path) -> Beside | None:
     """Return what a fold's student learns from beside the labelled items; None for a run that is no student.
 
@@ -290,6 +301,7 @@ def beside_of(run: RunFolder, fold: int, member: Member, task: Task, data_root: 
     told, settings = lessons.folds[fold], lessons.settings
     keys = tuple(row.key for row in read_rows(table_of(run, fold)) if row.taken)
     images = open_source(lessons.source, data_root / lessons.root, task)
+    weights = tuple(drawn_weight(images, key, parts_of(run)) for key in keys)
     batch, count, displaced = batch_of(settings, member.train)
     share = 0.0 if not displaced else displaced / member.train.batch_size
     return Beside(
@@ -300,9 +312,10 @@ def beside_of(run: RunFolder, fold: int, member: Member, task: Task, data_root: 
         batch=batch,
         every=settings.mix.every or 1,
         count=count,
-        weight=settings.weight * (share or 1.0),
+        weight=in_round(settings.weight, lessons.round) * (share or 1.0),
         main_weight=1.0 - share,
         displaced=displaced,
+        weights=weights if len(set(weights)) > 1 else None,
         content=lessons.digest,
     )
 

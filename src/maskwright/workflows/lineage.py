@@ -19,7 +19,12 @@ from maskwright.core.runs import RunFolder
 from maskwright.data.audit.digests import of_file
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds.folds import TRAIN_ONLY, FoldRow, read_folds, train_keys
+from maskwright.workflows.inputs import trained
 from maskwright.workflows.lessons import AGAIN, Lessons, labels_of, lessons_of, read_rows, table_of
+from maskwright.workflows.session import Session
+
+UNRECORDED = "was trained by a version that did not write down on which items"
+TRAIN_AGAIN = "choose another --out, where it is trained anew"
 
 
 def prove(run: RunFolder, recipe: Recipe) -> int:
@@ -53,6 +58,24 @@ def prove(run: RunFolder, recipe: Recipe) -> int:
         at = RunFolder(at.root / lessons.teacher)
 
 
+def refuse_unrecorded(session: Session) -> None:
+    """Refuse, before anything is trained, finished teachers whose weights do not say which items they were trained on.
+
+    Args:
+        session: of the first teachers, whose items are split; folds that are to be trained (again) will say it.
+
+    Raises:
+        InputError: naming the file.
+    """
+    from maskwright.models.tensors import read_facts
+
+    for name in session.recipe.members:
+        for fold in range(session.recipe.folds.count):
+            for path in _weights(session.run, session.recipe, name, fold) if trained(session, name, fold) else ():
+                if "items" not in read_facts(path):
+                    raise InputError(UNRECORDED, where=path, fix=TRAIN_AGAIN)
+
+
 def _is_scored(rows: tuple[FoldRow, ...], key: str) -> bool:
     return any(row.key == key and row.fold != TRAIN_ONLY for row in rows)
 
@@ -75,11 +98,7 @@ def _check_models(run: RunFolder, recipe: Recipe, fold: int, items: str, lessons
             facts = read_facts(path)
             for what, value in wanted.items():
                 if what == "items" and what not in facts:
-                    raise InputError(
-                        "was trained by a version that did not write down on which items",
-                        where=path,
-                        fix="train again: maskwright train --redo",
-                    )
+                    raise InputError(UNRECORDED, where=path, fix=TRAIN_AGAIN)
                 if facts.get(what) != value:
                     raise InputError(
                         f"its training says {what} {facts.get(what)}, the records of fold {fold} {value}",
@@ -107,6 +126,8 @@ def _check_labels(run: RunFolder, recipe: Recipe, fold: int, lessons: Lessons, s
             fault = "was made by other weights than those of the teachers of this fold"
         elif facts["image"] in scored:
             fault = "labels an image that is scored"
+        elif row.taken and fold in lessons.shut.get(row.key, ()):
+            fault = f"labels an image that shows what fold {fold} is scored on, and is learnt from"
         if fault:
             raise InputError(fault, where=path, fix=AGAIN)
     return len(rows)

@@ -32,6 +32,7 @@ from maskwright.data.sources.base import Source, limit_keys
 from maskwright.data.sources.mined import Hard, MinedList, Negative, Teacher, mined_keys
 from maskwright.data.sources.open import open_source
 from maskwright.ensembling.blend import read_decision
+from maskwright.workflows.copies import Copy, find_copies, shut_folds
 from maskwright.workflows.journal import Journal
 from maskwright.workflows.session import Session
 
@@ -123,6 +124,16 @@ class Mine:
         there = {of_file(path) for path in {test.image_path(key) for key in test.keys}}
         return tuple(key for key in self.keys if of_file(self.source.image_path(key)) in there)
 
+    @cached_property
+    def copies(self) -> tuple[Copy, ...]:
+        """Images of the pool that show what a labelled item shows that is scored; items must be split."""
+        return find_copies(self.session, self.source, self.keys, self.root / "copies.json")
+
+    @cached_property
+    def shut(self) -> dict[str, tuple[int, ...]]:
+        """Such an image -> folds that may not learn from it."""
+        return shut_folds(self.session, self.copies)
+
     def weights(self, fold: int) -> dict[str, str]:
         """Return file in the run folder -> digest, of the models of a fold."""
         from maskwright.training.keep import weight_files
@@ -145,6 +156,7 @@ class Mine:
             "thresholds": [settings.presence, settings.pixel, settings.sure],
             "window": settings.window,
             "folder": os.path.relpath(self.folder, self.session.recipe.data.root),
+            **({"copies": digest(self.shut)} if self.shut else {}),
         }
 
     def _asked(self, fold: int) -> list[Any]:
@@ -240,6 +252,7 @@ class Mine:
             pool=self.files,
             looked=len(self.keys),
             test_items=self.tests,
+            shut=self.shut,
             presence=self.settings.presence,
             pixel=self.settings.pixel,
             window=self.size,
@@ -255,7 +268,7 @@ class Mine:
             negatives=tuple(one for key in self.keys for one in self._negatives(key, looked)),
             hard=tuple(hard),
         )
-        write_json(self.table, found.model_dump(mode="json"))
+        write_json(self.table, found.to_plain())
         return found
 
     def _negatives(self, key: str, looked: dict[int, Journal]) -> list[Negative]:
@@ -264,7 +277,11 @@ class Mine:
         columns = list(zip(*(looked[fold].found[key] for fold in self.folds), strict=True))
         found = []
         for column in columns:
-            folds = tuple(fold for fold, told in zip(self.folds, column, strict=True) if self._empty(told))
+            folds = tuple(
+                fold
+                for fold, told in zip(self.folds, column, strict=True)
+                if self._empty(told) and fold not in self.shut.get(key, ())
+            )
             if folds:
                 row, col, height, width = column[0][:4]
                 found.append(

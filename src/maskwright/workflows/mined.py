@@ -17,6 +17,7 @@ from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.false_area import Areas, Histograms, compare, histograms
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.workflows import deliver, run, stages
+from maskwright.workflows.copies import tell_copies
 from maskwright.workflows.inputs import predict_inputs
 from maskwright.workflows.mine import Mine
 from maskwright.workflows.session import STAGES, Session
@@ -82,8 +83,9 @@ def _refuse_tests(session: Session, work: Mine) -> None:
 
 def _list(session: Session, work: Mine) -> MinedList:
     """Write the list, or say that it is there."""
-    inputs = work.inputs()
     with session.working():
+        tell_copies(session, "mine", work.copies)
+        inputs = work.inputs()
         if not session.fresh("mine/list", inputs, [work.table], "mine"):
             with spending(session.run.timing, "mine"), session.replacing("mine/list", inputs):
                 work.write()

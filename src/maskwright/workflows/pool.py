@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json
 from maskwright.core.recipe.sources import FolderSource, MergeSource, SceneSource
 from maskwright.core.recipe.sources import Source as SourceUnion
-from maskwright.data.audit import digests
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds.folds import TRAIN_ONLY
 from maskwright.data.preprocess import preprocess_for
 from maskwright.data.sources.base import Source, limit_keys
 from maskwright.data.sources.open import open_source
+from maskwright.workflows.copies import Copy, Glance, find_copies, glance, shut_folds, tell_copies
 from maskwright.workflows.session import Session
 
 VERSION = 1
@@ -42,6 +42,10 @@ class Pool:
     """Left out, since they show just what a labelled image shows that is scored."""
     tests: tuple[str, ...]
     """Used, and among the test items."""
+    copies: tuple[Copy, ...] = ()
+    """Images that show, not pixel for pixel, what a labelled item shows that is scored."""
+    shut: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Key of such an image -> folds that may not learn from it."""
 
     def told(self) -> dict[str, Any]:
         """Return what selftrain.json says of it."""
@@ -51,6 +55,8 @@ class Pool:
             "images": len(self.keys),
             "files": self.files,
             "left_out_as_labelled": list(self.known),
+            "near_copies": [{"image": one.key, "of": one.item, "how": one.how} for one in self.copies],
+            "left_out_of_folds": {key: list(folds) for key, folds in self.shut.items()},
             "test_items_used": bool(self.tests),
             "test_items": list(self.tests),
         }
@@ -110,13 +116,18 @@ def look(session: Session, folder: Path | None) -> Pool:
     source, block, root = open_pool(session, folder)
     keys = source.keys if session.recipe.data.limit is None else limit_keys(source.keys, session.recipe.data.limit)
     files = session.files.of(source)
-    images = _digests(session, source, keys, files)
+    glances: dict[str, Glance] = {}
+    images = _digests(session, source, keys, files, glances)
     held = _scored_images(session)
     known = tuple(key for key in keys if images[key] in held)
     used = tuple(key for key in keys if images[key] not in held)
+    copies = find_copies(session, source, used, session.run.root / "selftrain" / "copies.json", glances)
+    shut = shut_folds(session, copies)
+    used = tuple(key for key in used if len(shut.get(key, ())) < session.recipe.folds.count)
     if not used:
         raise InputError(
-            f"all {len(keys)} images are labelled items of this recipe",
+            f"all {len(keys)} images {'are' if not copies else 'are, or show what is shown by,'} labelled items of "
+            "this recipe",
             where="--unlabelled" if folder is not None else "selftrain.unlabelled",
             fix="give images that have no labels yet",
         )
@@ -127,11 +138,13 @@ def look(session: Session, folder: Path | None) -> Pool:
             where=str(folder) if folder is not None else "selftrain.unlabelled",
             fix="take them away, or set rules.test_labels: allowed",
         )
-    return Pool(source, block, root, used, images, files, known, tests)
+    return Pool(source, block, root, used, images, files, known, tests, copies, shut)
 
 
-def _digests(session: Session, source: Source, keys: tuple[str, ...], files: str) -> dict[str, str]:
-    """Decode each image, refuse what does not fit, and return the digest of its pixels."""
+def _digests(
+    session: Session, source: Source, keys: tuple[str, ...], files: str, glances: dict[str, Glance]
+) -> dict[str, str]:
+    """Decode each image, refuse what does not fit, and return the digest of its pixels; add to `glances`."""
     path = session.run.root / "selftrain" / "pool.json"
     if path.exists():
         plain = read_json(path)
@@ -141,9 +154,10 @@ def _digests(session: Session, source: Source, keys: tuple[str, ...], files: str
     preprocess = preprocess_for(session.recipe.data, session.fingerprint())
     with session.reporter.task("look at unlabelled images", len(keys)) as tick:
         for key in keys:
-            image, _ = source.read_image(key, limit)
+            image, seen = source.read_image(key, limit)
             preprocess.selected(image, str(source.image_path(key)))
-            found[key] = digests.of_arrays(image)
+            glances[key] = glance(image, seen)
+            found[key] = glances[key].pixels
             tick.advance()
             session.stop.check("nothing is labelled yet")
     write_json(path, {"version": VERSION, "files": files, "images": found})
@@ -174,6 +188,7 @@ def tell(session: Session, pool: Pool) -> None:
     if pool.known:
         names = ", ".join(pool.known[:3]) + (f" and {len(pool.known) - 3} more" if len(pool.known) > 3 else "")
         say(f"selftrain: left out, as they are labelled items: {names}")
+    tell_copies(session, "selftrain", pool.copies)
     if pool.tests:
         session.reporter.warn(
             f"{len(pool.tests)} of the {len(pool.keys)} images are test items: students learn from what they are to "

@@ -16,7 +16,9 @@ from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.cache.cache import CacheSpec, tidy
 from maskwright.data.cache.choice import Use, choose
 from maskwright.data.preprocess import Preprocess
+from maskwright.data.sources.merge import drawn_weight
 from maskwright.workflows.avoiding import avoided, not_for, sought
+from maskwright.workflows.lessons import parts_of
 from maskwright.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -25,21 +27,31 @@ if TYPE_CHECKING:
 
 def weights_of(session: Session, keys: Sequence[str], fold: int) -> tuple[float, ...] | None:
     """Return how often each item is drawn relative to others; None where all are alike."""
-    less, more = avoided(session), sought(session, fold)
-    weights = tuple(session.train_source.weight(key) * less.get(key, 1.0) * more.get(key, 1.0) for key in keys)
+    less, more, parts = avoided(session), sought(session, fold), parts_of(session.run)
+    source = session.train_source
+    weights = tuple(drawn_weight(source, key, parts) * less.get(key, 1.0) * more.get(key, 1.0) for key in keys)
     return weights if len(set(weights)) > 1 else None
 
 
 def drawn_keys(session: Session, keys: Sequence[str], fold: int) -> tuple[str, ...]:
     """Return the items of a fold's training that are ever drawn.
 
-    Left out are suspicious ones of weight 0, and mined windows in which its own models saw something.
+    Left out are suspicious ones of weight 0, mined windows in which its own models saw something, and what a round of
+    self-training gives the weight 0.
 
     Raises:
         InputError: nothing is left, or windows were mined by models that saw what the fold is scored on.
     """
-    factors, closed = avoided(session), not_for(session, fold)
-    left = tuple(key for key in keys if factors.get(key, 1.0) > 0 and key not in closed)
+    factors, closed, parts = avoided(session), not_for(session, fold), parts_of(session.run)
+    source = session.train_source
+    drawn = tuple(key for key in keys if drawn_weight(source, key, parts) > 0)
+    if not drawn:
+        raise InputError(
+            f"all {len(keys)} items that fold {fold} trains on are of parts with the weight 0",
+            where="selftrain.parts",
+            fix="leave one above 0",
+        )
+    left = tuple(key for key in drawn if factors.get(key, 1.0) > 0 and key not in closed)
     if not left:
         raise InputError(
             f"all {len(keys)} items that fold {fold} trains on are suspicious",

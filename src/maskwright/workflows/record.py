@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import read_json
@@ -35,6 +35,12 @@ class RoundScore(Block):
     reason: str = "the first teachers"
     taken: tuple[int, ...] = ()
     """Images learnt from in each fold."""
+    weight: float | None = None
+    """Of the loss of teachers' labels; None: there were none."""
+    parts: dict[str, float] = Field(default_factory=dict)
+    """Part of data.train, if that is a merge -> weight that its items were drawn by."""
+    pool_parts: dict[str, float] = Field(default_factory=dict)
+    """The same of the images without labels."""
 
 
 class Record(Block):

@@ -7,20 +7,21 @@ selftrain/round<k>/         a run folder of students, with lessons.json and labe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import write_json
 from maskwright.core.recipe.load import digest
-from maskwright.core.recipe.selftrain import SelfTrain
+from maskwright.core.recipe.selftrain import SelfTrain, in_round, weights_in, weights_of_parts
 from maskwright.core.runs import RunFolder, refuse_together
 from maskwright.ensembling.blend import read_decision
 from maskwright.ensembling.honest import Gain
 from maskwright.workflows import deliver
 from maskwright.workflows.deliver import number as digits
 from maskwright.workflows.gate import judge, measure_of
-from maskwright.workflows.lineage import prove
+from maskwright.workflows.lineage import prove, refuse_unrecorded
 from maskwright.workflows.pool import Pool, look, open_pool, tell
 from maskwright.workflows.record import Record, RoundScore, read_record
 from maskwright.workflows.run import run_stages, run_until
@@ -44,10 +45,11 @@ def run_selftrain(session: Session, unlabelled: Path | None = None, rounds: int 
         InputError: nothing is held out, no images, images that do not fit or that rules forbid.
         Interrupted: a signal asked to stop; the same command goes on.
     """
-    settings = _settings(session, rounds)
+    settings = _settings(session, unlabelled, rounds)
     open_pool(session, unlabelled)
     run_stages(session, ["inspect", "split"])
     with session.working():
+        refuse_unrecorded(session)
         pool = look(session, unlabelled)
     run_until(session)
     made_from = {
@@ -73,7 +75,7 @@ def run_selftrain(session: Session, unlabelled: Path | None = None, rounds: int 
     return record
 
 
-def _settings(session: Session, rounds: int | None) -> SelfTrain:
+def _settings(session: Session, unlabelled: Path | None, rounds: int | None) -> SelfTrain:
     """Return the recipe's block with `--rounds`; refuse what cannot be, before any work."""
     recipe = session.recipe
     if recipe.folds.kind == "all":
@@ -89,6 +91,13 @@ def _settings(session: Session, rounds: int | None) -> SelfTrain:
         if not 1 <= rounds <= 20:
             raise InputError(f"{rounds} rounds", where="--rounds", fix="give 1 to 20")
         block = block.model_copy(update={"rounds": rounds})
+    idle = sorted(set(block.parts) & set(weights_of_parts(block.unlabelled))) if unlabelled is not None else []
+    if idle:
+        raise InputError(
+            f"'{idle[0]}' is a part of selftrain.unlabelled, in the place of which --unlabelled is used",
+            where=f"selftrain.parts.{idle[0]}",
+            fix="leave out one of the two",
+        )
     check(recipe, block, Path("recipe"))
     return block
 
@@ -105,10 +114,11 @@ def _files(session: Session) -> list[Path]:
 
 def _rounds(session: Session, settings: SelfTrain, pool: Pool) -> Record:
     """Go from round to round; each one's record is written when it is judged."""
-    first = _score(session, 0, ".")
+    first = _score(session, 0, ".").model_copy(update={"parts": weights_of_parts(session.recipe.data.train)})
     rows, kept, teacher = [first], 0, session
     for place in range(1, settings.rounds + 1):
         student = open_student(session, settings, place)
+        say_weights(session, _weights(student, settings, pool, place), place)
         session.reporter.say(f"round {place}: labels by the teachers of round {kept}")
         with student.run.lock():
             take_over(session, student.run)
@@ -118,7 +128,8 @@ def _rounds(session: Session, settings: SelfTrain, pool: Pool) -> Record:
         gain = judge(teacher, student)
         session.reporter.say(f"round {place}: {looked} label files proven to be of teachers that saw nothing scored")
         taken = tuple(lessons.folds[fold].taken for fold in sorted(lessons.folds))
-        rows.append(_score(student, place, f"selftrain/round{place}", gain, taken))
+        row = _score(student, place, f"selftrain/round{place}", gain, taken)
+        rows.append(row.model_copy(update=_weights(student, settings, pool, place)))
         if gain.believed:
             kept, teacher = place, student
         more = gain.believed and place < settings.rounds
@@ -128,6 +139,23 @@ def _rounds(session: Session, settings: SelfTrain, pool: Pool) -> Record:
         if not more:
             return record
     raise AssertionError("there is at least one round")
+
+
+def _weights(student: Session, settings: SelfTrain, pool: Pool, place: int) -> dict[str, Any]:
+    """Return what the record says of the weights of a round."""
+    return {
+        "weight": in_round(settings.weight, place),
+        "parts": weights_in(weights_of_parts(student.recipe.data.train), settings.parts, place),
+        "pool_parts": weights_in(weights_of_parts(pool.block), settings.parts, place),
+    }
+
+
+def say_weights(session: Session, told: Mapping[str, Any], place: int) -> None:
+    """Say by which weights a round draws, where there are several parts."""
+    parts = {**told["parts"], **told["pool_parts"]}
+    if parts:
+        drawn = ", ".join(f"{name} {weight:g}" for name, weight in parts.items())
+        session.reporter.say(f"round {place}: items are drawn by the weights {drawn}")
 
 
 def _score(session: Session, place: int, run: str, gain: Gain | None = None, taken: Sequence[int] = ()) -> RoundScore:

@@ -33,7 +33,7 @@ def student_recipe(recipe: Recipe, settings: SelfTrain, number: int) -> Recipe:
     """
     plain = to_plain(recipe)
     plain["name"] = f"{recipe.name[:55]}-round{number}"
-    plain["selftrain"] = {**settings.model_dump(mode="json"), "rounds": 1}  # a round is the same however many follow
+    plain["selftrain"] = {**settings.of_round(number).model_dump(mode="json"), "rounds": 1}  # whatever follows
     noise = settings.noise
     for name, member in recipe.members.items():
         where = f"members.{name}.model"

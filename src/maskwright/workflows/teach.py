@@ -20,9 +20,10 @@ from maskwright.core.files import safe_name
 from maskwright.core.labels import Task
 from maskwright.core.recipe.load import digest, recipe_hash
 from maskwright.core.recipe.members import Member
-from maskwright.core.recipe.selftrain import SelfTrain
+from maskwright.core.recipe.selftrain import SelfTrain, in_round
 from maskwright.core.runs import RunFolder
 from maskwright.data.audit.digests import of_file
+from maskwright.data.sources.merge import drawn_weight
 from maskwright.ensembling.blend import Decision, blend, read_decision
 from maskwright.inference.store import Store, quantise
 from maskwright.workflows.inputs import train_inputs
@@ -77,15 +78,8 @@ def teach(teacher: Session, student: RunFolder, pool: Pool, number: int, setting
     for fold in range(teacher.recipe.folds.count):
         shares = shares_for(decision, fold, teacher.recipe.folds.count)
         rows = _label_fold(_Class(teacher, student, pool, number, fold, shares))
-        rows = [row._replace(taken=row.confidence >= settings.least) for row in rows]
+        rows = _take(rows, pool, settings.of_round(number), fold)
         keys = [row.key for row in rows if row.taken]
-        if not keys:
-            most = max(row.confidence for row in rows)
-            raise InputError(
-                f"no image reaches a mean confidence of {settings.least:g} in fold {fold}; the surest has {most:.3f}",
-                where="selftrain.least",
-                fix="lower it",
-            )
         write_rows(table_of(student, fold), rows)
         task, files = teacher.recipe.task, labels_of(student, fold)
         edges = () if settings.portion is None else edges_of(task, files, keys, settings.portion)
@@ -96,11 +90,47 @@ def teach(teacher: Session, student: RunFolder, pool: Pool, number: int, setting
         teacher=Path(os.path.relpath(teacher.run.root, student.root)).as_posix(),
         root=pool.root,
         source=pool.block,
-        settings=settings.model_copy(update={"rounds": 1, "unlabelled": None}),
+        settings=settings.of_round(number).model_copy(update={"rounds": 1, "unlabelled": None}),
         folds=told,
+        shut=dict(pool.shut),
     )
     write_lessons(student, lessons)
     return lessons
+
+
+def _take(rows: Sequence[Row], pool: Pool, settings: SelfTrain, fold: int) -> list[Row]:
+    """Mark the images that a fold's students learn from.
+
+    Args:
+        rows: all images.
+        pool: knows which show what the fold is scored on.
+        settings: of this round.
+        fold: from 0.
+
+    Raises:
+        InputError: none are left.
+    """
+    given = {name: in_round(weight, 1) for name, weight in settings.parts.items()}
+    open_to = {
+        row.key
+        for row in rows
+        if fold not in pool.shut.get(row.key, ()) and drawn_weight(pool.source, row.key, given) > 0
+    }
+    if not open_to:
+        raise InputError(
+            f"no image is left for fold {fold}: all show what it is scored on, or are of parts with the weight 0",
+            where="selftrain.unlabelled",
+            fix="give more images",
+        )
+    taken = [row._replace(taken=row.key in open_to and row.confidence >= settings.least) for row in rows]
+    if not any(row.taken for row in taken):
+        most = max(row.confidence for row in rows if row.key in open_to)
+        raise InputError(
+            f"no image reaches a mean confidence of {settings.least:g} in fold {fold}; the surest has {most:.3f}",
+            where="selftrain.least",
+            fix="lower it",
+        )
+    return taken
 
 
 def _say(teacher: Session, rows: Sequence[Row], fold: int, number: int) -> None:

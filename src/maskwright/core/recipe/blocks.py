@@ -321,7 +321,7 @@ def contradictions(recipe: Recipe) -> list[str]:
     if recipe.folds.kind == "all" and recipe.data.test is None and not recipe.folds.holdout:
         found.append("folds.kind: all trains on every item, so nothing is left to answer; give data.test, or holdout")
     found += stage_clashes(recipe.members)
-    found += selftrain_clashes(recipe.selftrain, task, recipe.folds.kind)
+    found += selftrain_clashes(recipe.selftrain, task, recipe.folds.kind, recipe.data.train)
     if recipe.folds.kind == "all":
         for name, member in recipe.members.items():
             watching = {"train.early_stop": member.train.early_stop, "schedule": member.schedule.name == "plateau"}

@@ -12,7 +12,7 @@ from maskwright.core.recipe.sources import MergeSource, PlainSource
 from maskwright.data.findings import Finding
 from maskwright.data.ground import Ground
 from maskwright.data.pixels.header import Header, Pixels, Valid
-from maskwright.data.sources.base import Label, Source
+from maskwright.data.sources.base import Label, Limited, Source
 
 Join = Callable[[PlainSource, Path, Task], tuple[Source | None, list[Finding]]]
 
@@ -109,6 +109,22 @@ class Merged:
         """Read the label of an item as its part does."""
         part, inner = self._part(key)
         return part.read_label(inner, shape, task)
+
+
+def drawn_weight(source: Source, key: str, given: Mapping[str, float]) -> float:
+    """Return how often an item is drawn, relative to others.
+
+    Args:
+        source: a merge, or any other.
+        key: of the item.
+        given: name of a part -> weight in the place of the part's own.
+    """
+    whole = source.whole if isinstance(source, Limited) else source
+    if isinstance(whole, Merged):
+        name = whole.place(key)[0]
+        if name in given:
+            return given[name]
+    return source.weight(key)
 
 
 def join(block: MergeSource, root: Path, task: Task, join_part: Join) -> tuple[Merged | None, list[Finding]]:

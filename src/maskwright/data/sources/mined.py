@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, ValidationError
@@ -89,6 +89,12 @@ class MinedList(Block):
     teachers: tuple[Teacher, ...]
     negatives: tuple[Negative, ...]
     hard: tuple[Hard, ...] = ()
+    shut: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """Image of the pool that shows what a labelled item shows -> folds that are scored on that."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return plain data; `shut` is younger than the first lists and left out where there is none."""
+        return self.model_dump(mode="json", exclude=None if self.shut else {"shut"})
 
 
 def read_list(path: Path) -> MinedList:
