@@ -6,8 +6,8 @@ from cli_helpers import tree
 from PIL import Image
 
 from maskwright.core import rle
-from maskwright.core.recipe.crf import Crf
-from maskwright.ensembling.crf import Colour, refine
+from maskwright.core.recipe.crf import Colours, Crf
+from maskwright.ensembling.crf import refine
 
 SHAPE = (20, 24)
 ARGUMENTS = ("--size", "20x24", "--output", "refined.csv")
@@ -46,7 +46,7 @@ def test_classes_and_colours(cli, tmp_path, masks):
     (tmp_path / "pictures" / "b" / "1.png").rename(tmp_path / "pictures" / "b" / "1.jpg")  # what is inside counts
     more = ("--classes", "4", "--images", "pictures", "--colour-sxy", "2", "--colour-compat", "40")
     assert cli("crf", "a.csv", "--format", "class-string", *ARGUMENTS, *more)[0] == 0
-    wanted = refine(label, Crf(), 4, Colour(image, sxy=2, compat=40))
+    wanted = refine(label, Crf(colours=Colours(sxy=2, compat=40)), 4, image)
     written = (tmp_path / "refined.csv").read_text().split("\n")
     assert written[1] == f"b/1.jpg,{' '.join(map(str, wanted.reshape(-1).tolist()))}"
     assert not np.array_equal(wanted, refine(label, Crf(), 4))

@@ -7,6 +7,7 @@ from maskwright.core.recipe.blocks import Decision as Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.decide import decide
 from maskwright.ensembling.items import ItemRow, read_items, score_items, score_set, write_items
+from maskwright.ensembling.oof import held_out
 from maskwright.scoring.counts import Counts
 from maskwright.scoring.scores import score
 
@@ -42,9 +43,8 @@ def test_rows_add_up_to_the_optimistic_score(scene):
 
 def test_held_out_items_are_scored_by_the_decision_and_by_each_member_alone(scene):
     decision, evidence = decided(scene), decided(scene).evidence
-    found, rows = score_set(
-        tuple(scene.labels), moved(scene, "holdout").stores, scene.truth, decision, scene.task, Silent()
-    )
+    held = held_out(tuple(scene.labels), moved(scene, "holdout").stores, scene.truth, "holdout", scene.task)
+    found, rows = score_set(held, decision, Silent())
     # the held-out items are the out-of-fold ones here, so the scores must be those of the evidence
     assert found.decided == pytest.approx(evidence.optimistic, abs=1e-12)
     assert found.pixels == evidence.pixels
@@ -74,9 +74,8 @@ def test_rows_survive_their_file(scene, tmp_path):
 
 def test_held_out_items_must_be_of_their_split(simulate):
     scene = simulate()
-    decision = decided(scene)
     with pytest.raises(InputError) as caught:
-        score_set(tuple(scene.labels), scene.stores, scene.truth, decision, scene.task, Silent(), "test")
+        held_out(tuple(scene.labels), scene.stores, scene.truth, "test", scene.task)
     assert str(caught.value) == (
         "store/m0: item 'i000' of member 'm0' is of the split 'oof', not 'test'; "
         "delete the folder and run maskwright predict"

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
 from maskwright.core.recipe.outputs import ClassStringOutput, VoteOutput, output_clashes, vote_clashes
 from maskwright.output.class_string import nearest, write_class_strings
@@ -14,6 +15,26 @@ def test_bytes(tmp_path):
     block = ClassStringOutput(key_extension=".jpg")
     write_class_strings(tmp_path / "s.csv", block, tuple(labels), labels.__getitem__)
     assert (tmp_path / "s.csv").read_bytes() == b"image_id,PredictionString\nb/1.jpg,0 10 3 4\na/2.jpg,0 0 0\n"
+
+
+def test_a_sample_gives_header_and_order_and_one_without_rows_the_header_alone(tmp_path):
+    labels = {"b": np.array([[1]], np.uint8), "a": np.array([[2]], np.uint8), "c": np.array([[3]], np.uint8)}
+    block, sample = ClassStringOutput(key_extension=".jpg"), tmp_path / "sample.csv"
+
+    def written(text):
+        sample.write_text(text)
+        write_class_strings(tmp_path / "s.csv", block, tuple(labels), labels.__getitem__, sample)
+        return (tmp_path / "s.csv").read_text().splitlines()
+
+    assert written("image_id,PredictionString\n") == ["image_id,PredictionString", "b.jpg,1", "a.jpg,2", "c.jpg,3"]
+    swapped = "PredictionString,image_id\n,c.jpg\n,b.jpg\n,a.jpg\n"
+    assert written(swapped) == ["PredictionString,image_id", "3,c.jpg", "1,b.jpg", "2,a.jpg"]
+    with pytest.raises(InputError, match=r"1 id \(a.jpg\) of ours has no row in the sample submission"):
+        written("image_id,PredictionString\nc.jpg,\nb.jpg,\n")
+    with pytest.raises(InputError, match=r"sample.csv:5: id 'b.jpg' stands in two rows of the sample submission"):
+        written("image_id,PredictionString\nc.jpg,\nb.jpg,\na.jpg,\nb.jpg,\n")
+    with pytest.raises(InputError, match="set key_column and label_column of the output to the sample's"):
+        written("image,PredictionString\n")
 
 
 @pytest.mark.parametrize(("shape", "size"), [((512, 512), (256, 256)), ((7, 9), (3, 4)), ((5, 4), (11, 13))])

@@ -32,7 +32,7 @@ from maskwright.ensembling.choose import (
     warm,
 )
 from maskwright.ensembling.clean import Cleaning, clean
-from maskwright.ensembling.crf import smoothed
+from maskwright.ensembling.crf import Look, smoothed
 from maskwright.ensembling.evidence import Evidence
 from maskwright.ensembling.thresholds import Edges, Rule, edge_value
 from maskwright.inference.store import Quantised
@@ -205,24 +205,25 @@ def _units(values: Floats | Quantised) -> NDArray[np.int32]:
     return units
 
 
-def answer(probability: Floats, decision: Decision, task: Task) -> NDArray[np.uint8]:
+def answer(probability: Floats, decision: Decision, task: Task, look: Look | None = None) -> NDArray[np.uint8]:
     """Return the label that the decision gives to blended probabilities.
 
     Args:
         probability: float32 (K, H, W) from `blend`.
         decision: gives the rule and the thresholds.
         task: gives the label's shape.
+        look: gives the colours, for a random field that wants them.
 
     Returns:
         uint8 (H, W), or (K, H, W) of 0/1 for multilabel.
     """
     if decision.rule == "argmax" and not decision.factors and not decision.priority:
         label: NDArray[np.uint8] = probability.argmax(0).astype(np.uint8)
-        return clean(smoothed(label, decision.crf, task), decision.cleaning, task, probability)
+        return clean(smoothed(label, decision.crf, task, look), decision.cleaning, task, probability)
     if decision.rule == "argmax":
         units = np.rint(probability.astype(np.float64) * (UNIT * decision.total)).astype(np.int64)
         label, products = likeliest(units, decision.factors, decision.priority)
-        return clean(smoothed(label, decision.crf, task), decision.cleaning, task, products)
+        return clean(smoothed(label, decision.crf, task, look), decision.cleaning, task, products)
     planes = exclusive(reached(probability, decision.total, decision.edges), decision.priority)
     label = planes if task.kind == "multilabel" else planes.reshape(planes.shape[1:])
-    return clean(smoothed(label, decision.crf, task), decision.cleaning, task, probability)
+    return clean(smoothed(label, decision.crf, task, look), decision.cleaning, task, probability)

@@ -8,47 +8,39 @@ neighbour too. Where others approximate sums on a lattice, here each is exact bu
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskwright.core.errors import InputError
 from maskwright.core.labels import Task
-from maskwright.core.recipe.crf import Crf
+from maskwright.core.recipe.crf import Colours, Crf
 
 REST = 1e-7
 """Weights of the space kernel below this are left out."""
 Label = NDArray[np.uint8]
 Planes = NDArray[np.float64]
+Look = Callable[[], NDArray[np.uint8]]
+"""Gives the colours of an item, (H, W, 3)."""
 
 
-@dataclass(frozen=True)
-class Colour:
-    """The usual second kernel: near in space and alike in colour."""
-
-    image: NDArray[np.uint8]
-    """(H, W, 3)."""
-    sxy: float = 8.0
-    """Standard deviation in pixels. The work of a step grows with its square: (6 sxy)^2 neighbours a pixel."""
-    srgb: float = 13.0
-    """Standard deviation of each colour, 0..255."""
-    compat: float = 10.0
-    """How much neighbours of another class cost."""
-
-
-def refine(label: Label, crf: Crf, classes: int = 2, colour: Colour | None = None) -> Label:
+def refine(
+    label: Label, crf: Crf, classes: int = 2, image: Label | None = None, known: NDArray[np.bool_] | None = None
+) -> Label:
     """Return labels after mean-field inference, uint8 (H, W); ties go to the lowest class.
 
     Args:
         label: uint8 (H, W) of class ids below `classes`.
-        crf: how sure labels are, and the Gaussian kernel.
+        crf: how sure labels are, and the kernels.
         classes: how many there are.
-        colour: the kernel that also looks at colours; None: neighbours count by distance alone.
+        image: (H, W, 3), where crf.colours are wanted.
+        known: bool (H, W); other pixels have no say, and keep their label. None: all.
     """
     assert label.ndim == 2, label.shape
-    if (label == label.flat[0]).all():
+    found = np.unique(label if known is None else label[known])
+    if len(found) < 2:
         return label  # every neighbour agrees
-    found = np.unique(label)
     sure, other = math.log(crf.gt_prob), math.log((1 - crf.gt_prob) / (classes - 1))
     # a class that no pixel has stays alike everywhere: one plane stands for all of those
     absent = classes - len(found)
@@ -56,34 +48,68 @@ def refine(label: Label, crf: Crf, classes: int = 2, colour: Colour | None = Non
     if absent:
         unary = np.concatenate([unary, np.full((1, *label.shape), other)])
     counts = np.array([1.0] * len(found) + [float(absent)] * (absent > 0))[:, None, None]
-    messages = [_Near(counts, label.shape, crf).message, *([] if colour is None else [_Alike(colour).message])]
+    there = np.ones(label.shape) if known is None else known.astype(np.float64)
+    messages = [_Near(counts, there, crf).message]
+    if crf.colours is not None:
+        assert image is not None, "colours are looked at, and there are none"
+        messages.append(_Alike(image, there, crf.colours).message)
     belief = _softmax(unary, counts)
     for _ in range(crf.steps):
         scores = unary.copy()
         for message in messages:
             scores += message(belief)
         belief = _softmax(scores, counts)
-    return np.ascontiguousarray(found[belief[: len(found)].argmax(0)])
+    refined = found[belief[: len(found)].argmax(0)]
+    return np.ascontiguousarray(refined if known is None else np.where(known, refined, label))
 
 
-def smoothed(label: Label, crf: Crf | None, task: Task) -> Label:
+def reach(crf: Crf) -> int:
+    """Return how many pixels away another one can matter to an answer: as far as messages of all steps are carried."""
+    alike = 0 if crf.colours is None else _Alike.reach(crf.colours)
+    return (crf.steps + 1) * max(_Near.reach(crf), alike)  # one more, since what is near a neighbour weighs it
+
+
+def smoothed(label: Label, crf: Crf | None, task: Task, look: Look | None = None) -> Label:
     """Refine an answer of any task: classes together, planes that overlap each by itself.
 
     Args:
         label: uint8 (H, W), or (K, H, W) for multilabel.
         crf: what is done; None: nothing.
         task: what is predicted.
+        look: gives the colours, where crf.colours are wanted.
     """
     if crf is None:
         return label
+    image = None if crf.colours is None or look is None else look()
     if task.kind == "multilabel":
-        return np.stack([refine(plane, crf) for plane in label])
-    return refine(label, crf, 2 if task.kind == "binary" else task.planes)
+        return np.stack([refine(plane, crf, 2, image) for plane in label])
+    return refine(label, crf, 2 if task.kind == "binary" else task.planes, image)
+
+
+def colours_of(pixels: NDArray[np.generic], where: str) -> Label:
+    """Return what the kernel of colours looks at: the first three bands, or the only one three times, uint8 (H, W, 3).
+
+    Args:
+        pixels: (H, W, B).
+        where: names the image, for the message.
+
+    Raises:
+        InputError: not of 8 bits.
+    """
+    if pixels.dtype != np.uint8:
+        what = f"is of {pixels.dtype}, and the random field knows colours of 0 to 255"
+        raise InputError(what, where=where, fix="leave decision.crf.colours out, or give 8-bit images")
+    shown = pixels[:, :, :3] if pixels.shape[2] >= 3 else np.repeat(pixels[:, :, :1], 3, 2)
+    return np.ascontiguousarray(shown, np.uint8)
 
 
 def in_words(crf: Crf) -> str:
     """Say what is done."""
-    return f"gt_prob {crf.gt_prob:g}, sxy {crf.sxy:g}, compat {crf.compat:g}, {crf.steps} steps"
+    said = f"gt_prob {crf.gt_prob:g}, sxy {crf.sxy:g}, compat {crf.compat:g}, {crf.steps} steps"
+    if crf.colours is None:
+        return said
+    colours = crf.colours
+    return f"{said}, colours sxy {colours.sxy:g}, srgb {colours.srgb:g}, compat {colours.compat:g}"
 
 
 def _softmax(scores: Planes, counts: Planes) -> Planes:
@@ -92,15 +118,25 @@ def _softmax(scores: Planes, counts: Planes) -> Planes:
     return np.asarray(top / (top * counts).sum(0))
 
 
+def _norm(sums: Planes, there: Planes) -> Planes:
+    """Return the square roots that kernels are divided by, as factors: 0 where nobody has a say."""
+    return np.divide(there, np.sqrt(sums), out=np.zeros_like(sums), where=there > 0)
+
+
 class _Near:
     """Messages by distance: a separable Gaussian, nothing beyond the border."""
 
-    def __init__(self, counts: Planes, shape: tuple[int, ...], crf: Crf) -> None:
-        reach = math.ceil(crf.sxy * math.sqrt(-2 * math.log(REST)))
+    def __init__(self, counts: Planes, there: Planes, crf: Crf) -> None:
+        reach = self.reach(crf)
         self.weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / crf.sxy) ** 2)
         self.compat, self.counts = crf.compat, counts
-        self.norm = 1 / np.sqrt(self._sum(np.ones(shape)))
+        self.norm = _norm(self._sum(there), there)
         self.everyone = self.compat * self.norm * self._sum(self.norm)
+
+    @staticmethod
+    def reach(crf: Crf) -> int:
+        """Return how many pixels away a neighbour counts."""
+        return math.ceil(crf.sxy * math.sqrt(-2 * math.log(REST)))
 
     def message(self, belief: Planes) -> Planes:
         """Return what neighbours say for each class, (n, H, W); the last is what the others leave of everyone."""
@@ -118,14 +154,18 @@ class _Near:
 class _Alike:
     """Messages by distance and colour: every neighbour within reach, one by one."""
 
-    def __init__(self, colour: Colour) -> None:
-        reach = math.ceil(3 * colour.sxy)
-        self.near = np.exp(-0.5 * (np.arange(reach + 1) / colour.sxy) ** 2)
-        most = math.ceil(-2 * colour.srgb**2 * math.log(REST))
-        self.alike = np.exp(-0.5 * np.arange(min(most, 3 * 255**2) + 1) / colour.srgb**2)
-        self.image, self.compat = np.ascontiguousarray(colour.image), colour.compat
-        ones = np.ones((1, *self.image.shape[:2]))
-        self.norm = 1 / np.sqrt(self._sum(ones)[0])
+    def __init__(self, image: Label, there: Planes, colours: Colours) -> None:
+        self.near = np.exp(-0.5 * (np.arange(self.reach(colours) + 1) / colours.sxy) ** 2)
+        most = math.ceil(-2 * colours.srgb**2 * math.log(REST))
+        self.alike = np.exp(-0.5 * np.arange(min(most, 3 * 255**2) + 1) / colours.srgb**2)
+        self.image, self.compat = np.ascontiguousarray(image), colours.compat
+        assert self.image.shape == (*there.shape, 3), (self.image.shape, there.shape)
+        self.norm = _norm(self._sum(there[None])[0], there)
+
+    @staticmethod
+    def reach(colours: Colours) -> int:
+        """Return how many pixels away, along each axis, a neighbour counts."""
+        return math.ceil(3 * colours.sxy)
 
     def message(self, belief: Planes) -> Planes:
         """Return what neighbours say for each class, (n, H, W)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,10 @@ from maskwright.core.recipe.base import Block
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision
 from maskwright.ensembling.evidence import ClassScore, Score, plain_score
-from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems, Truth
+from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems
 from maskwright.ensembling.record import class_scores
 from maskwright.ensembling.select import alone
 from maskwright.ensembling.settle import Setting, count_setting
-from maskwright.inference.store import Store
 from maskwright.scoring.counts import Counts
 from maskwright.scoring.measures import Measure, Sums
 
@@ -115,38 +114,25 @@ def rows_of(oof: OutOfFold, decision: Decision, counts: NDArray[np.int64]) -> li
 
 
 def score_set(
-    keys: Sequence[str],
-    stores: Mapping[str, Store],
-    truth: Truth,
-    decision: Decision,
-    task: Task,
-    reporter: Reporter,
-    split: str = "holdout",
-    stop: Stop | None = None,
+    items: StoredItems, decision: Decision, reporter: Reporter, stop: Stop | None = None
 ) -> tuple[SetScore, list[ItemRow]]:
     """Score labelled items that were held out of all folds: the decision, and each member alone.
 
     Args:
-        keys: the items.
-        stores: member -> its store of that split, for every member of the decision.
-        truth: reads a label.
+        items: those, with every member of the decision in its order.
         decision: what to apply.
-        task: what is predicted.
         reporter: gets a progress bar.
-        split: holdout or test, as the stores must say.
         stop: looked at between items.
 
     Returns:
         scores pooled over the items' pixels; one row for each item, sorted by key.
 
     Raises:
-        InputError: an item is missing or damaged, or of another split.
+        InputError: an item is damaged.
         Interrupted: a signal asked to stop.
     """
-    names = tuple(decision.shares)
-    items = StoredItems(
-        {name: stores[name] for name in names}, [Entry(key, -1, key) for key in keys], truth, split, task
-    )
+    names, task, split = tuple(decision.shares), items.task, items.split
+    assert items.members == names, (items.members, names)
     own = {member.name: member.edges for member in decision.evidence.members}
     fixed = () if decision.rule == "argmax" else (decision.fixed_edge,) * task.planes
     settings = [final_setting(decision)]

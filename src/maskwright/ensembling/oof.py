@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from maskwright.data.folds.folds import FoldRow
 
 T = TypeVar("T")
+Looks = Callable[[str], NDArray[np.uint8]]
+"""Key -> colours of an item, uint8 (H, W, 3)."""
 Truth = Callable[[str], tuple[NDArray[np.uint8], NDArray[np.bool_]]]
 """Key -> label and valid, as a source reads them; called from several threads."""
 AGAIN = "delete the folder and run maskwright predict"
@@ -57,6 +60,8 @@ class Item:
     """uint8 (H, W), or (K, H, W) for multilabel."""
     valid: NDArray[np.bool_]
     """bool (H, W): the label counts and the image has data."""
+    look: Callable[[], NDArray[np.uint8]] | None = None
+    """Gives the colours, uint8 (H, W, 3), to who asks for them."""
 
 
 class Labels:
@@ -100,20 +105,27 @@ class StoredItems:
         truth: reads a label.
         split: what the stores must say they hold.
         task: checks labels and planes.
+        looks: gives the colours of an item to a random field that wants them.
 
     Raises:
         InputError: an item is missing in a store, was made for another split, or has another shape.
     """
 
     def __init__(
-        self, stores: Mapping[str, Store], entries: Sequence[Entry], truth: Truth, split: str, task: Task
+        self,
+        stores: Mapping[str, Store],
+        entries: Sequence[Entry],
+        truth: Truth,
+        split: str,
+        task: Task,
+        looks: Looks | None = None,
     ) -> None:
         assert stores, "no member to read"
         assert entries, "no item to read"
         self.members = tuple(stores)
         self.entries = tuple(sorted(entries, key=lambda entry: entry.key))
         self.split, self.task = split, task
-        self._stores, self._truth = dict(stores), Labels(truth)
+        self._stores, self._truth, self._looks = dict(stores), Labels(truth), looks
         self._shapes: dict[str, tuple[int, int, int]] = {}
         for name, store in stores.items():
             self._check_member(name, store)
@@ -179,7 +191,8 @@ class StoredItems:
         for _, has_data, _ in parts:
             valid = valid & has_data
         self._check_label(entry.key, label, values.shape[2:])
-        return Item(entry, values, scale, label, valid)
+        look = None if self._looks is None else partial(self._looks, entry.key)
+        return Item(entry, values, scale, label, valid, look)
 
     def _check_label(self, key: str, label: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
         wanted = (self.task.planes, *shape) if self.task.kind == "multilabel" else shape
@@ -228,6 +241,18 @@ class StoredItems:
                 tick.advance()
 
 
+def held_out(
+    keys: Sequence[str],
+    stores: Mapping[str, Store],
+    truth: Truth,
+    split: str,
+    task: Task,
+    looks: Looks | None = None,
+) -> StoredItems:
+    """Return items that were in no fold, each a group of its own; see StoredItems."""
+    return StoredItems(stores, [Entry(key, -1, key) for key in keys], truth, split, task, looks)
+
+
 class OutOfFold(StoredItems):
     """Items of all folds, each predicted by the models of the fold that held it out, and by no other.
 
@@ -238,6 +263,7 @@ class OutOfFold(StoredItems):
         task: checks labels and planes.
         recipe: hash of the recipe, for decision.json.
         single: all items were held out by fold 0, and the folds of `rows` are parts of that one validation set.
+        looks: as StoredItems.
 
     Raises:
         InputError: as StoredItems; or a model saw an item or its group in training.
@@ -251,6 +277,7 @@ class OutOfFold(StoredItems):
         task: Task,
         recipe: str = "",
         single: bool = False,
+        looks: Looks | None = None,
     ) -> None:
         self.recipe, self.single = recipe, single
         entries = [Entry(row.key, row.fold, row.group) for row in rows if row.fold >= 0]
@@ -261,7 +288,7 @@ class OutOfFold(StoredItems):
                 f"items of {len(self.folds)} {'group' if single else 'fold'}, but deciding needs 2 or more",
                 fix=f"raise folds.{'share' if single else 'count'} and split again",
             )
-        super().__init__(stores, entries, truth, "oof", task)
+        super().__init__(stores, entries, truth, "oof", task, looks)
 
     def _fault(self, name: str, entry: Entry, facts: Mapping[str, Any]) -> str | None:
         fault = super()._fault(name, entry, facts)

@@ -43,9 +43,9 @@ def settle(item: Item, setting: Setting, task: Task) -> tuple[Label, NDArray[np.
     units, scale = blended(item, setting, task)
     if task.kind == "multiclass":
         label, numbers = likeliest(units, setting.factors, setting.priority)
-        return smoothed(label, setting.crf, task), numbers
+        return smoothed(label, setting.crf, task, item.look), numbers
     planes = exclusive(above(units, scale, setting.edges), setting.priority)
-    return smoothed(planes if task.kind == "multilabel" else planes[0], setting.crf, task), units
+    return smoothed(planes if task.kind == "multilabel" else planes[0], setting.crf, task, item.look), units
 
 
 def blended(item: Item, setting: Setting, task: Task) -> tuple[NDArray[np.int32], int]:

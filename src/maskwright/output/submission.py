@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.errors import InputError, from_os_error, unknown
+from maskwright.core.errors import unknown
 from maskwright.core.files import atomic_path
 from maskwright.core.labels import Task, looks_background
 from maskwright.core.recipe.outputs import RleCsvOutput
 from maskwright.core.rle import encode
+from maskwright.output.sample import Sample, read_sample, refuse_other_ids, refuse_repeated
 
 LabelOf = Callable[[str], NDArray[np.uint8]]
 """Key -> uint8 label at native size: (H, W), or (K, H, W) for multilabel."""
-MAX_FIELD = 1 << 26
-"""Longest text of one cell of a sample submission, in characters; the csv module's own limit is 131,072."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +50,6 @@ class _Plan:
     header: tuple[str, ...]
     lines: tuple[_Line, ...]
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Sample:
-    path: Path
-    header: tuple[str, ...]
-    lines: tuple[int, ...]
-    """Line number in the file of each row."""
-    rows: tuple[tuple[str, ...], ...]
-
-    def column(self, name: str) -> list[str]:
-        at = self.header.index(name)
-        return [row[at] for row in self.rows]
 
 
 def write_rle_csv(
@@ -171,42 +157,26 @@ def _own_plan(block: RleCsvOutput, task: Task, keys: Sequence[str]) -> _Plan:
 
 def _sample_plan(sample: Path, block: RleCsvOutput, task: Task, keys: Sequence[str]) -> _Plan:
     """Plan the rows of the sample after checking its header and ids."""
-    table = _read_sample(sample)
-    if sorted(table.header) != sorted(_columns(block)):
-        raise InputError(
-            f"the sample submission has columns {','.join(table.header)} but the recipe writes "
-            f"{','.join(_columns(block))}",
-            where=f"{sample}:1",
-            fix="set key_column, rle_column and class_column of the output to the sample's",
-        )
+    table = read_sample(sample, _columns(block), "key_column, rle_column and class_column")
     ids = table.column(block.key_column)
     by_id = {key + block.key_extension: key for key in keys}
-    _same_ids(sample, list(dict.fromkeys(ids)), by_id)
+    refuse_other_ids(sample, list(dict.fromkeys(ids)), by_id)
     if block.class_column is not None:
         return _class_plan(table, block, task, by_id)
-    if block.rows == "image" and (index := _repetition(ids)) is not None:
-        raise InputError(
-            f"id '{ids[index]}' stands in two rows of the sample submission",
-            where=f"{sample}:{table.lines[index]}",
-            fix="set rows: instance, or class_column, or mend the sample",
-        )
+    if block.rows == "image":
+        refuse_repeated(table, ids, "id '{}'", "set rows: instance, or class_column, or mend the sample")
     return _Plan(table.header, tuple(_Line(by_id[text], 0, "") for text in dict.fromkeys(ids)))
 
 
-def _class_plan(table: _Sample, block: RleCsvOutput, task: Task, by_id: dict[str, str]) -> _Plan:
+def _class_plan(table: Sample, block: RleCsvOutput, task: Task, by_id: dict[str, str]) -> _Plan:
     """Follow the sample row by row where it names the same classes for every id, else by ids alone."""
     assert block.class_column is not None, "a class plan needs a class column"
     texts = table.column(block.class_column)
     planes = [_plane(text, task, f"{table.path}:{line}") for text, line in zip(texts, table.lines, strict=True)]
     ids = table.column(block.key_column)
     pairs = list(zip(ids, planes, strict=True))
-    index = _repetition(pairs)
-    if index is not None:
-        raise InputError(
-            f"id '{ids[index]}' and class '{task.classes[planes[index]]}' stand in two rows of the sample submission",
-            where=f"{table.path}:{table.lines[index]}",
-            fix="mend the sample",
-        )
+    twins = [(name, task.classes[plane]) for name, plane in pairs]
+    refuse_repeated(table, twins, "id '{}' and class '{}'", "mend the sample")
     named = dict(zip(planes, texts, strict=True))
     ours = _written_classes(task)
     if len(pairs) != len(by_id) * len(named):
@@ -226,60 +196,3 @@ def _plane(text: str, task: Task, where: str) -> int:
     if text.isdecimal() and int(text) < len(task.classes):
         return int(text)
     raise unknown("class", text, task.classes, where)
-
-
-def _read_sample(sample: Path) -> _Sample:
-    limit = csv.field_size_limit(MAX_FIELD)
-    try:
-        with sample.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            reader = csv.reader(stream)
-            header = tuple(next(reader, []))
-            rows = [(reader.line_num, row) for row in reader if row]
-    except OSError as error:
-        raise from_os_error(error, sample) from error
-    except csv.Error as error:
-        raise InputError(f"not readable as CSV ({error})", where=sample, fix="give the sample submission") from None
-    finally:
-        csv.field_size_limit(limit)
-    for line, row in rows:
-        if len(row) != len(header):
-            raise InputError(
-                f"{len(row)} cells below a header of {len(header)}", where=f"{sample}:{line}", fix="mend the row"
-            )
-    return _Sample(sample, header, tuple(line for line, _ in rows), tuple(tuple(row) for _, row in rows))
-
-
-def _same_ids(sample: Path, ids: Sequence[str], by_id: dict[str, str]) -> None:
-    asked = set(ids)
-    missing = [text for text in ids if text not in by_id]
-    extra = [text for text in by_id if text not in asked]
-    faults = []
-    if missing:
-        faults.append(f"{_few(missing)} of the sample submission {_have(missing)} no prediction")
-    if extra:
-        faults.append(f"{_few(extra)} of ours {_have(extra)} no row in the sample submission")
-    if faults:
-        raise InputError(
-            ", and ".join(faults),
-            where=sample,
-            fix="check data.test, key_extension and key_column; every id of the sample needs one item",
-        )
-
-
-def _few(ids: Sequence[str]) -> str:
-    named = ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
-    return f"{len(ids)} id{'s' * (len(ids) != 1)} ({named})"
-
-
-def _have(ids: Sequence[str]) -> str:
-    return "has" if len(ids) == 1 else "have"
-
-
-def _repetition(values: Sequence[Hashable]) -> int | None:
-    """Return the index of the first value that was there before."""
-    seen: set[Hashable] = set()
-    for index, value in enumerate(values):
-        if value in seen:
-            return index
-        seen.add(value)
-    return None

@@ -18,7 +18,7 @@ from maskwright.core.progress import Reporter
 from maskwright.core.recipe.crf import Crf
 from maskwright.core.stop import Stop
 from maskwright.data.pixels.rasters import read_image
-from maskwright.ensembling.crf import Colour, Label, refine
+from maskwright.ensembling.crf import Label, colours_of, refine
 from maskwright.ensembling.votes_table import DIALECTS, Dialect, Numbers, Table
 
 COLUMNS = ("kaggle",)
@@ -26,17 +26,6 @@ COLUMNS = ("kaggle",)
 MOST_PIXELS = 1 << 28
 THREADS = 4
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-@dataclass(frozen=True)
-class Tones:
-    """The kernel that looks at colours, and where images are."""
-
-    images: Path
-    """Folder of files that are called after ids."""
-    sxy: float
-    srgb: float
-    compat: float
 
 
 @dataclass(frozen=True)
@@ -51,7 +40,8 @@ class Refining:
     crf: Crf
     classes: int | None = None
     """For class ids: how many classes there are."""
-    tones: Tones | None = None
+    images: Path | None = None
+    """Folder of files that are called after ids, for crf.colours."""
 
 
 def refine_file(plan: Refining, reporter: Reporter, stop: Stop | None = None) -> None:
@@ -114,7 +104,7 @@ def _line(plan: Refining, dialect: Dialect, table: Table, row: Numbers) -> tuple
     head = bytes(table.data[int(row[0]) : int(row[1])])
     text, where = table.text(row), table.where
     label = _label(plan, dialect, text, row, where)
-    found = refine(label, plan.crf, plan.classes or 2, _colour(plan, table.name(row), where(row)))
+    found = refine(label, plan.crf, plan.classes or 2, _image(plan, table.name(row), where(row)))
     moved = int((found != label).sum())
     if dialect.classes:
         return head + " ".join(map(str, found.reshape(-1).tolist())).encode() + b"\n", moved
@@ -140,19 +130,18 @@ def _label(
     return ids.astype(np.uint8).reshape(plan.size)
 
 
-def _colour(plan: Refining, key: str, where: str) -> Colour | None:
-    """Return the kernel of an id's image; its first cell names the file, with or without ending."""
-    if plan.tones is None:
+def _image(plan: Refining, key: str, where: str) -> Label | None:
+    """Return the colours of an id's image; its first cell names the file, with or without ending."""
+    if plan.images is None:
         return None
     name = key.split(",", maxsplit=1)[0]
-    named = inside(plan.tones.images, name, where)
+    named = inside(plan.images, name, where)
     paths = [named, *(named.with_name(named.name + suffix) for suffix in SUFFIXES)]
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
-        raise InputError(f"no image of '{name}' in {plan.tones.images}", where=where, fix="mend --images")
+        raise InputError(f"no image of '{name}' in {plan.images}", where=where, fix="mend --images")
     pixels, _ = read_image(path, MOST_PIXELS)
     if pixels.shape[:2] != plan.size or pixels.dtype != np.uint8:
         what = f"{pixels.shape[0]} x {pixels.shape[1]} of {pixels.dtype}, masks are {plan.size[0]} x {plan.size[1]}"
         raise InputError(what, where=path, fix="give 8-bit images of the masks' size")
-    colours: Label = pixels[:, :, :3] if pixels.shape[2] >= 3 else np.repeat(pixels[:, :, :1], 3, 2)
-    return Colour(np.ascontiguousarray(colours), plan.tones.sxy, plan.tones.srgb, plan.tones.compat)
+    return colours_of(pixels, str(path))

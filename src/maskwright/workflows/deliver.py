@@ -20,11 +20,12 @@ from maskwright.data.folds.folds import HOLDOUT, TRAIN_ONLY, proving_rows
 from maskwright.data.items import read_item
 from maskwright.data.sources.base import Source
 from maskwright.ensembling.blend import Decision, Floats, answer, blend, read_decision, write_decision
+from maskwright.ensembling.crf import Look, colours_of
 from maskwright.ensembling.decide import decide as choose
 from maskwright.ensembling.decide import undecided
 from maskwright.ensembling.diagnosis import Diagnosis, diagnose, write_diagnosis
 from maskwright.ensembling.items import ItemRow, SetScore, rows_of, score_set, write_items
-from maskwright.ensembling.oof import OutOfFold
+from maskwright.ensembling.oof import Looks, OutOfFold, held_out
 from maskwright.inference.store import Store
 from maskwright.workflows.inputs import predict_inputs, split_inputs
 from maskwright.workflows.scene_scores import read_scene_scores, scene_scores
@@ -56,8 +57,9 @@ def decide(session: Session) -> None:
     decision, rows, looked = _choose(session)
     found = []
     for split, source, keys in held_out_sets(session):
-        truth, stores = truth_of(session, source), stores_of(session, split)
-        result, more = score_set(keys, stores, truth, decision, task, session.reporter, split, stop)
+        stores = {name: store_of(session, name, split) for name in decision.shares}
+        items = held_out(keys, stores, truth_of(session, source), split, task, looks_of(session, source))
+        result, more = score_set(items, decision, session.reporter, stop)
         found.append(result)
         rows += more
     scenes = scene_scores(session, decision, rows, partial(_piece, session, decision))
@@ -86,7 +88,8 @@ def _choose(session: Session) -> tuple[Decision, list[ItemRow], Diagnosis]:
         return undecided(session.chosen_members(), task, block, recipe_hash(session.recipe)), [], Diagnosis()
     truth, single = truth_of(session, session.train_source), kind.count == 1
     parts = proving_rows(session.fold_rows(), kind)
-    oof = OutOfFold(stores_of(session, "oof"), parts, truth, task, recipe_hash(session.recipe), single)
+    looks = looks_of(session, session.train_source)
+    oof = OutOfFold(stores_of(session, "oof"), parts, truth, task, recipe_hash(session.recipe), single, looks)
     decided = choose(oof, task, block, session.reporter, session.stop)
     rows = rows_of(oof, decided.decision, decided.rosy)
     looked = diagnose(oof, decided, task, session.reporter, session.stop)
@@ -137,6 +140,23 @@ def truth_of(session: Session, source: Source) -> Callable[[str], tuple[Label, N
     return truth
 
 
+def looks_of(session: Session, source: Source) -> Looks:
+    """Return a function that reads the colours of an item, for a random field that wants them."""
+    limit = session.recipe.data.max_pixels
+
+    def looks(key: str) -> Label:
+        pixels, _ = source.read_image(key, limit)
+        return colours_of(shown_bands(session, pixels), str(source.image_path(key)))
+
+    return looks
+
+
+def shown_bands(session: Session, pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return the bands that models get, in their order, of pixels (..., B)."""
+    bands = session.recipe.data.bands
+    return pixels if bands is None else pixels[..., [band - 1 for band in bands]]
+
+
 def need(session: Session, units: Sequence[str], verb: str) -> None:
     """Refuse to go on before earlier stages are finished with the recipe as it is now."""
     inputs: dict[str, dict[str, Any]] = {f"predict/{n}": predict_inputs(session, n) for n in session.recipe.members}
@@ -151,11 +171,15 @@ def need(session: Session, units: Sequence[str], verb: str) -> None:
 
 
 def targets(session: Session) -> tuple[Target, ...]:
-    """Return the items that get a final answer: the test items, or else all labelled ones that were held out."""
+    """Return the items that get a final answer: the test items, or else all labelled ones that were held out.
+
+    They come in the order of the file that lists them, where one does, else in the order of keys.
+    """
     if session.test_source is not None:
-        return tuple(Target(key, "test") for key in session.test_source.keys)
-    rows = session.fold_rows()
-    return tuple(Target(row.key, "oof" if row.fold >= 0 else "holdout") for row in rows if row.fold != TRAIN_ONLY)
+        return tuple(Target(key, "test") for key in session.test_source.ordered() or session.test_source.keys)
+    rows = {row.key: row for row in session.fold_rows() if row.fold != TRAIN_ONLY}
+    order = session.train_source.ordered() or rows
+    return tuple(Target(key, "oof" if rows[key].fold >= 0 else "holdout") for key in order if key in rows)
 
 
 def label_of(session: Session, decision: Decision, target: Target) -> Label:
@@ -165,14 +189,19 @@ def label_of(session: Session, decision: Decision, target: Target) -> Label:
 
 def answer_of(session: Session, decision: Decision, target: Target) -> tuple[Label, Floats]:
     """Return the final answer of an item, and the blended probabilities it was made from, float32 (K, H, W)."""
-    return label_from(stores_of(session, target.split), decision, target.key, session.recipe.task)
+    source = session.test_source if target.split == "test" else session.train_source
+    assert source is not None, target
+    look = partial(looks_of(session, source), target.key)
+    return label_from(stores_of(session, target.split), decision, target.key, session.recipe.task, look)
 
 
-def label_from(stores: Mapping[str, Store], decision: Decision, key: str, task: Task) -> tuple[Label, Floats]:
+def label_from(
+    stores: Mapping[str, Store], decision: Decision, key: str, task: Task, look: Look | None = None
+) -> tuple[Label, Floats]:
     """Return the final answer of an item from stores of the members that have a share; see answer_of."""
     items = {name: stores[name].read_item(key) for name in decision.needed}
     probability = blend({name: stored for name, (stored, _, _) in items.items()}, decision)
-    label = answer(probability, decision, task)
+    label = answer(probability, decision, task, look)
     valid = items[decision.needed[0]][1]
     return (label if valid.all() else label * valid.astype(np.uint8)), probability
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task, TaskKind
+from maskwright.core.recipe.crf import Crf
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.predicting import Predict
 from maskwright.data.audit.digests import of_file
@@ -106,7 +107,9 @@ class Lineup:
     predict: Predict
     """Window, overlap and seam for all; tta is each member's own. Of batch_size, the most that a member wants."""
     decision: Decision | None
-    """Without cleaning; None: nothing was decided."""
+    """Without cleaning and random field; None: nothing was decided."""
+    crf: Crf | None
+    """The random field, which smooths a raster's labels once all of them are there."""
     notes: tuple[str, ...]
     """What a user should know of how this differs from the run's own answers."""
     facts: dict[str, Any]
@@ -184,6 +187,7 @@ def gather(session: Session, wishes: Wishes, device: str) -> Lineup:
     predict = _common(session, wishes, tuple(shares))
     parts, ways = _parts(session, wishes, shares, decision)
     notes = list(_notes(session, wishes, decision, ways, predict))
+    crf = None if decision is None else decision.crf
     if decision is not None:
         steps = {name: step for name, step in decision.temperature_steps.items() if name in shares}
         changed = {"shares": shares, "cleaning": Cleaning(), "crf": None, "temperature_steps": steps}
@@ -208,8 +212,9 @@ def gather(session: Session, wishes: Wishes, device: str) -> Lineup:
         "priority": None if decision is None else list(decision.priority),
         "task": session.plain["task"],
         "preprocess": [way.to_plain() for way in ways],
+        **({} if crf is None else {"crf": crf.model_dump(mode="json")}),
     }
-    return Lineup(session.recipe.task, parts, ways, predict, decision, tuple(notes), facts)
+    return Lineup(session.recipe.task, parts, ways, predict, decision, crf, tuple(notes), facts)
 
 
 def _shares(session: Session, wishes: Wishes, decision: Decision | None) -> dict[str, int]:
@@ -295,8 +300,6 @@ def _notes(
     if decision is not None and not decision.cleaning.nothing:
         words = decision.cleaning.in_words(session.recipe.task.plane_names)
         notes.append(f"cleaning is not applied to scenes, since pieces may reach across windows: {words}")
-    if decision is not None and decision.crf is not None:
-        notes.append("the random field is not applied to scenes, since it looks beyond windows")
     if any(way.stretch is not None and way.stretch.over == "item" for way in ways):
         notes.append("values are stretched between levels of each window, as chips were")
     if any(way.derived for way in ways):

@@ -23,6 +23,7 @@ from maskwright.inference.spool import NODATA, Spool
 from maskwright.output.geotiff import Layer, write_geotiff
 from maskwright.output.vector import check_format
 from maskwright.workflows.scene_extras import Place, add_extras
+from maskwright.workflows.scene_field import Field, field_of
 from maskwright.workflows.scene_members import Lineup, Wishes, gather
 from maskwright.workflows.session import Session
 
@@ -54,11 +55,14 @@ class Begun:
     """A raster whose answer is to be made."""
 
     name: str
+    path: Path
     place: Place
     grid: Grid
     lattice: Lattice
     made_from: dict[str, Any]
     """What bands and answer depend on."""
+    field: Field | None
+    """What smooths its labels at the end."""
 
 
 class Faults:
@@ -167,15 +171,16 @@ def begin(session: Session, plan: ScenePlan, lineup: Lineup, raster: Windows, na
 
     Raises:
         InputError: polygons of that format cannot be.
-        MemoryLimitError: rows of that width do not fit.
+        MemoryLimitError: rows of that width do not fit, or what a random field looks at.
     """
     place, lattice = place_of(plan.output, name), lineup.layout.lattice(raster.shape)
     _refuse_width(lineup.layout, lattice, plan, raster.path)
+    smoothing = None if lineup.crf is None else field_of(session, lineup.crf, raster, plan.memory // SHARE)
     made_from = plain_json({"maskwright": __version__, "raster": raster.identity(), **lineup.facts})
     if plan.extras.polygons is not None:
         check_format(plan.extras.polygons.format, raster.grid.crs, raster.path)
     if not _is_made(place, made_from):
-        return Begun(name, place, raster.grid, lattice, made_from)
+        return Begun(name, raster.path, place, raster.grid, lattice, made_from, smoothing)
     if not _add(session, plan, place, raster.grid):
         session.reporter.say(f"predict {name}: nothing to do")
     return None
@@ -197,7 +202,7 @@ def opened_spool(session: Session, lineup: Lineup, begun: Begun) -> Iterator[Spo
 def finish(session: Session, plan: ScenePlan, lineup: Lineup, begun: Begun, spool: Spool) -> None:
     """Make the final files of a raster whose bands are all whole."""
     place, lattice = begun.place, begun.lattice
-    _write(session, lineup, place, begun.grid, spool)
+    _write(session, lineup, begun, spool)
     write_json(place.facts, {**begun.made_from, "recipe": recipe_hash(session.recipe), "notes": list(lineup.notes)})
     spool.remove()
     size, count = f"{lattice.shape[0]} x {lattice.shape[1]} pixels", len(lattice.rows) * len(lattice.cols)
@@ -237,11 +242,11 @@ def _is_made(place: Place, made_from: Mapping[str, Any]) -> bool:
     return isinstance(known, dict) and all(known.get(key) == value for key, value in made_from.items())
 
 
-def _write(session: Session, lineup: Lineup, place: Place, grid: Grid, spool: Spool) -> None:
+def _write(session: Session, lineup: Lineup, begun: Begun, spool: Spool) -> None:
     """Make the final rasters from finished bands."""
     from maskwright.inference.scene import CLASSES, PROBABILITY, SCALE
 
-    task = session.recipe.task
+    task, place, grid = session.recipe.task, begun.place, begun.grid
     tags = {"SOFTWARE": f"maskwright {__version__}", "RECIPE": session.recipe.name}
     tags["MEMBERS"] = ", ".join(lineup.facts["members"])
     scaled = {**tags, "PROBABILITY_SCALE": str(SCALE), "PROBABILITY": f"value / {SCALE}; {NODATA} is no data"}
@@ -249,7 +254,10 @@ def _write(session: Session, lineup: Lineup, place: Place, grid: Grid, spool: Sp
     place.forget()
     write_geotiff(place.probability, probability, partial(spool.read, PROBABILITY))
     session.stop.check(f"all row bands of {place.name} are finished")
-    write_geotiff(place.classes, _class_layer(task, grid, tags), partial(spool.read, CLASSES))
+    labels = partial(spool.read, CLASSES)
+    if begun.field is not None:
+        labels = partial(begun.field.rows, session, begun.name, begun.path, labels)
+    write_geotiff(place.classes, _class_layer(task, grid, tags), labels)
 
 
 def _class_layer(task: Task, grid: Grid, tags: Mapping[str, str]) -> Layer:

@@ -16,6 +16,7 @@ from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe, names_bands
 from maskwright.core.recipe.load import build, dump_resolved, merge, merge_overrides, read_layers, to_plain
 from maskwright.core.recipe.members import Model
+from maskwright.core.recipe.outputs import VoteOutput
 from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.recipe.tuning import quick_tuning
 from maskwright.core.runs import RunFolder, is_main_process
@@ -390,10 +391,10 @@ def _check_files(recipe: Recipe, path: Path) -> None:
 
         read_metadata(path.parent / weights)  # a pickle, or a file that was cut off, is refused before any work
     for index, output in enumerate(recipe.output):
-        sample = getattr(output, "sample", None)
-        if sample is None:
+        table = output.of if isinstance(output, VoteOutput) else output
+        if (sample := getattr(table, "sample", None)) is None:
             continue
-        where = f"{path}:output.{index}.sample"
+        where = f"{path}:output.{index}.{'of.' * (table is not output)}sample"
         file = inside(Path(recipe.data.root), sample, where)
         if not file.is_file():
             raise RecipeError(f"no such file: {file}", where=where, fix="check the path and data.root")

@@ -85,6 +85,7 @@ def split(session: Session) -> None:
     """Assign every labelled item to a fold, or to the hold-out, and write folds.csv."""
     inputs = split_inputs(session)
     _refuse_stale_training(session, "split", inputs)
+    _refuse_deep_colours(session)
     if session.fresh("split", inputs, [session.run.folds], "split"):
         return
     print_, block = session.fingerprint(), session.recipe.folds
@@ -92,6 +93,20 @@ def split(session: Session) -> None:
     with session.replacing("split", inputs):
         folds.write_folds(session.run.folds, rows)
     _tell_split(session, rows, print_)
+
+
+def _refuse_deep_colours(session: Session) -> None:
+    """Refuse images whose colours a random field would be asked to look at, and does not know, before any training."""
+    crf = session.recipe.decision.crf
+    if crf is None or crf.colours is None:
+        return
+    for item in session.fingerprint().items:
+        if item.dtype != "uint8":
+            raise InputError(
+                f"item '{item.key}' is of {item.dtype}, and the random field knows colours of 0 to 255",
+                where="decision.crf.colours",
+                fix="leave them out, or give 8-bit images",
+            )
 
 
 def _tell_split(session: Session, rows: Sequence[folds.FoldRow], print_: Fingerprint) -> None:

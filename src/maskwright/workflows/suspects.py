@@ -17,7 +17,7 @@ from maskwright.data.folds.folds import proving_rows
 from maskwright.data.labels.shapes import write_counts
 from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.doubts import Region
-from maskwright.ensembling.oof import Entry, OutOfFold, StoredItems
+from maskwright.ensembling.oof import OutOfFold, StoredItems, held_out
 from maskwright.ensembling.suspects import (
     LOUD,
     ItemSuspect,
@@ -97,7 +97,7 @@ def _sets(session: Session) -> Iterator[StoredItems]:
         yield OutOfFold(stores, proving_rows(rows, recipe.folds), truth, task, recipe_hash(recipe), single)
     for split, source, keys in deliver.held_out_sets(session):
         stores, truth = deliver.stores_of(session, split), deliver.truth_of(session, source)
-        yield StoredItems(stores, [Entry(key, -1, key) for key in keys], truth, split, task)
+        yield held_out(keys, stores, truth, split, task)
 
 
 def _tell(session: Session, found: Suspects, top: int) -> None:

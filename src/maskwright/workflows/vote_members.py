@@ -79,16 +79,16 @@ def write_table(
     label_of: Callable[[str], NDArray[np.uint8]],
 ) -> None:
     """Write a submission of either kind; notes of what a sample made of it are said."""
-    if isinstance(block, ClassStringOutput):
-        from maskwright.output.class_string import write_class_strings
-
-        write_class_strings(path, block, keys, label_of)
-        return
-    from maskwright.output.submission import write_rle_csv
-
     sample = None
     if block.sample is not None:
         sample = inside(Path(session.recipe.data.root), block.sample, "output.sample")
+    if isinstance(block, ClassStringOutput):
+        from maskwright.output.class_string import write_class_strings
+
+        write_class_strings(path, block, keys, label_of, sample)
+        return
+    from maskwright.output.submission import write_rle_csv
+
     done = write_rle_csv(path, block, session.recipe.task, keys, label_of, sample)
     for note in done.notes:
         session.reporter.say(f"note: {note}")

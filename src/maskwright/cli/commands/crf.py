@@ -60,16 +60,16 @@ def crf(file: File, **field: Any) -> None:
 
 
 def _plan(file: Path, given: Field) -> Refining:
-    from maskwright.core.recipe.crf import Crf
-    from maskwright.workflows.crf import Refining, Tones
+    from maskwright.core.recipe.crf import Colours, Crf
+    from maskwright.workflows.crf import Refining
 
     size = read_size(given.size)
     assert size is not None, given
-    tones = None
+    colours = None
     if given.images is not None:
-        tones = Tones(given.images, given.colour_sxy, given.srgb, given.colour_compat)
-    field = Crf(gt_prob=given.gt_prob, sxy=given.sxy, compat=given.compat, steps=given.steps)
-    return Refining(file, given.output, given.form, size, field, given.classes, tones)
+        colours = Colours(sxy=given.colour_sxy, srgb=given.srgb, compat=given.colour_compat)
+    field = Crf(gt_prob=given.gt_prob, sxy=given.sxy, compat=given.compat, steps=given.steps, colours=colours)
+    return Refining(file, given.output, given.form, size, field, given.classes, given.images)
 
 
 spell_out(crf, Field)

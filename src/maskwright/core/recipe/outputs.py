@@ -62,6 +62,9 @@ class ClassStringOutput(Block):
     """Appended to each key, e.g. .jpg."""
     size: tuple[Annotated[int, Field(ge=1, le=65536)], Annotated[int, Field(ge=1, le=65536)]] | None = None
     """Height and width that labels are brought to, each pixel from the nearest one, e.g. [256, 256]; None: native."""
+    sample: Below | None = None
+    """Sample submission below data.root; header, ids and order are checked against it. One that has no rows, as the
+    header alone, leaves the order of the file that lists the test images."""
 
 
 class VoteOutput(Block):

@@ -37,6 +37,9 @@ class Source(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What was guessed or passed over, in words for the user."""
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return all keys in the order of the file that lists the items; None: nothing does, `keys` are in theirs."""
+
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
 
@@ -133,6 +136,10 @@ class Defaults(ABC):
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the order of the file that lists the items: there is none."""
+        return None
+
     def read_header(self, key: str, max_pixels: int) -> Header:
         """Read the header of an item's file."""
         return rasters.read_header(self.image_path(key), max_pixels)
@@ -208,6 +215,11 @@ class Limited:
     def notes(self) -> tuple[str, ...]:
         """What was guessed or passed over, and how many items are used."""
         return (*self.whole.notes, f"{len(self.keys)} of {len(self.whole.keys)} items are used")
+
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the keys in the order of the whole source."""
+        whole, ours = self.whole.ordered(), frozenset(self.keys)
+        return None if whole is None else tuple(key for key in whole if key in ours)
 
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""

@@ -302,6 +302,7 @@ class _File:
             outlines=self.outlines,
             drawing=Drawing("coco", self.block.overlap, rest_of(self.block.unlabelled, self.task), self.block.crowd),
             fields=self.fields,
+            in_file=True,
         )
 
     def findings(self) -> list[Finding]:

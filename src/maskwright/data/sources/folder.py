@@ -36,6 +36,12 @@ class Folder(Masked):
     """Without an entry for images whose missing mask means background."""
     block: MaskBlock
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the keys by folders and names, where keys are names alone."""
+        if not (isinstance(self.block, FolderSource) and self.block.key == "name"):
+            return None
+        return tuple(sorted(self.keys, key=lambda key: self.images[key].as_posix()))
+
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
         return self.images[key]

@@ -39,6 +39,14 @@ class Merged:
         assert self.bare is not None, key
         return self.bare, key
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the keys of one part after the other, each in its order, if any part has one."""
+        orders = {name: part.ordered() for name, part in self.parts.items()}
+        if not any(orders.values()):
+            return None
+        starts = {name: "" if name == self.bare else f"{name}/" for name in self.parts}
+        return tuple(f"{starts[name]}{key}" for name, own in orders.items() for key in own or self.parts[name].keys)
+
     def _part(self, key: str) -> tuple[Source, str]:
         name, inner = self.place(key)
         return self.parts[name], inner

@@ -186,6 +186,12 @@ class Vector(Defaults):
     drawing: Drawing
     fields: Mapping[str, Mapping[str, str]]
     """Plain fields that the JSON has of an item."""
+    in_file: bool = False
+    """Whether one file lists all images, `images` being in its order."""
+
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return all keys in the order of the file, if one lists them."""
+        return tuple(self.images) if self.in_file else None
 
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""

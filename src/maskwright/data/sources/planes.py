@@ -35,6 +35,11 @@ class Planes(Masked):
     """Key -> attributes."""
     labelled: bool = True
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the keys in the order in which images were found: that of rows, of a table."""
+        ours = frozenset(self.keys)
+        return tuple(key for key in self.images if key in ours)
+
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
         return self.images[key]

@@ -58,6 +58,10 @@ class RleCsv(Defaults):
     """Key -> attributes."""
     labelled: bool = True
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return the keys in the order of their first rows, then those without a row."""
+        return (*self.rows, *(key for key in self.keys if key not in self.rows))
+
     def image_path(self, key: str) -> Path:
         """Return the image file of an item."""
         return self.images[key]

@@ -27,6 +27,10 @@ class Table(Folder):
     fields: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key -> attributes."""
 
+    def ordered(self) -> tuple[str, ...] | None:
+        """Return all keys in the order of rows."""
+        return tuple(self.images)
+
     def attributes(self, key: str) -> Mapping[str, str]:
         """Return the further columns of an item."""
         return self.fields.get(key, {})

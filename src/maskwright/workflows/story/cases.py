@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from maskwright.core.runs import Split
 from maskwright.data.items import read_item
 from maskwright.ensembling.blend import Decision
@@ -14,7 +12,7 @@ from maskwright.ensembling.diagnosis import Diagnosis
 from maskwright.ensembling.items import ItemRow
 from maskwright.output.report import facts as told
 from maskwright.output.report.pictures import make_case
-from maskwright.workflows.deliver import Target, label_of, targets
+from maskwright.workflows.deliver import Target, label_of, shown_bands, targets
 from maskwright.workflows.session import Session
 from maskwright.workflows.story.decision import HELD_OUT
 
@@ -56,14 +54,8 @@ def _case(session: Session, decision: Decision, row: ItemRow, found: Diagnosis) 
         unsure = found.items[row.key]
         note += f", unsure {unsure.entropy:.3f}"
         note += f", members part on {100 * unsure.disagreement:.1f} % of pixels" if unsure.disagreement else ""
-    image = _shown(session, item.image)
+    image = shown_bands(session, item.image)
     return make_case((row.key, row.score, note), image, predicted, session.recipe.task, item.label, item.valid)
-
-
-def _shown(session: Session, image: np.ndarray) -> np.ndarray:
-    """Return the bands the model gets, in its order; pictures are drawn of the first three."""
-    bands = session.recipe.data.bands
-    return image if bands is None else image[..., [band - 1 for band in bands]]
 
 
 def previews(session: Session, decision: Decision, count: int) -> tuple[told.Case, ...]:
@@ -77,6 +69,6 @@ def previews(session: Session, decision: Decision, count: int) -> tuple[told.Cas
     for target in chosen[::step][:count]:
         item = read_item(source, target.key, session.recipe.task, session.recipe.data.max_pixels)
         predicted = label_of(session, decision, target)
-        image = _shown(session, item.image)
+        image = shown_bands(session, item.image)
         found.append(make_case((target.key, None, ""), image, predicted, session.recipe.task, valid=item.valid))
     return tuple(found)

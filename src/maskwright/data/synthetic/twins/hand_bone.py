@@ -37,7 +37,7 @@ def write(folder: Path, items: int, seed: int) -> None:
     people = -(-items // 2) + -(-tests // 2)
     numbers = sorted(rng.choice(np.arange(1, 550), people, replace=False).tolist())
     stems = iter(rng.choice(10**12, items + tests, replace=False).tolist())
-    rows = ["image_name,class,rle"]
+    films: list[tuple[str, str]] = []
     for place, number in enumerate(numbers):
         train = place < -(-items // 2)
         left = items - 2 * place if train else tests - 2 * (place - -(-items // 2))
@@ -49,7 +49,8 @@ def write(folder: Path, items: int, seed: int) -> None:
                 told = json.dumps({"annotations": _annotations(bones)}, indent=1)
                 write_text(folder / "data" / "train" / "outputs_json" / below / f"{name}.json", told + "\n")
             else:
-                rows += [f"{name}.png,{kind}," for kind in CLASSES]
+                films.append((below, name))
+    rows = ["image_name,class,rle", *(f"{name}.png,{kind}," for _, name in sorted(films) for kind in CLASSES)]
     write_text(folder / "data" / "sample_submission.csv", "\n".join(rows) + "\n")
 
 
