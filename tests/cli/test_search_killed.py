@@ -73,7 +73,7 @@ def test_kill_nine_loses_nothing_that_is_finished(folder_set, write_recipe, tmp_
     died = [trial for trial in after if trial.state == states.FAIL]
     assert len(died) <= 1
     for trial in died:  # one that had its values is done again with the same
-        assert any(other.user_attrs.get("origin") == trial.number for other in complete)
+        assert any(other.user_attrs["origin"] == trial.user_attrs.get("origin", trial.number) for other in complete)
     for number, (value, params) in finished.items():
         assert (after[number].value, after[number].params) == (value, params)
     told = json.loads((folder / "search.json").read_text())

@@ -55,7 +55,7 @@ def test_every_dependency_is_pinned_once_in_order_and_within_its_bounds(root: Pa
     pinned = pins(root)
     assert list(pinned) == sorted(pinned)
     for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
-        parsed = re.fullmatch(r"([\w.-]+)(>=|==)([\d.]+)", text)
+        parsed = re.fullmatch(r"([\w.-]+)(?:\[\w+\])?(>=|==)([\d.]+)", text)
         assert parsed, text
         name, bound, version = parsed.groups()
         pin = pinned[normal(name)]

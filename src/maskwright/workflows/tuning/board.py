@@ -32,7 +32,7 @@ class Row:
 
     number: int
     origin: int
-    """Number of the trial that this one repeats after a death, or its own: what people see."""
+    """What people see: counted from 0 without gaps, and the same when a trial is repeated after a death."""
     state: State
     value: float | None
     values: dict[str, Any]
@@ -150,7 +150,7 @@ class Board:
                 return self._take(waiting[0].number)
             begun = sum(row.state != "died" for row in rows)
             if begun < limit:
-                self.queue([({}, {})])
+                self.queue([({}, {"origin": 1 + max((row.origin for row in rows), default=-1)})])
                 return self._take(len(rows))
             return "wait" if any(row.state == "running" for row in rows) else None
 
