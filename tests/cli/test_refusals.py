@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maskwright.core.recipe.load import merge_overrides
+from maskwright.core.recipe.plain import merge_overrides
 from maskwright.core.rle import encode
 
 RLE = {"format": "rle_csv", "images": "images", "table": "labels.csv", "order": "row"}

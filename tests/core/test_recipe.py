@@ -5,18 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.errors import InputError, RecipeError
-from maskwright.core.recipe.load import (
-    build,
-    differing,
-    dump_resolved,
-    load_recipe,
-    merge,
-    merge_overrides,
-    read_yaml,
-    recipe_hash,
-    schema,
-    to_plain,
-)
+from maskwright.core.recipe.load import build, differing, dump_resolved, load_recipe, recipe_hash, schema, to_plain
+from maskwright.core.recipe.plain import merge, merge_overrides, read_yaml
 
 GOOD = {
     "name": "t",

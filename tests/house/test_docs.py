@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from maskwright.cli.app import VERBS, app
 from maskwright.core import errors
-from maskwright.core.recipe.load import build, merge, read_yaml
+from maskwright.core.recipe.load import build
+from maskwright.core.recipe.plain import merge, read_yaml
 from maskwright.workflows.session import check_names
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from maskwright.core.recipe.load import build, merge_overrides
+from maskwright.core.recipe.load import build
+from maskwright.core.recipe.plain import merge_overrides
 from maskwright.workflows.session import check_names
 
 ROWS = 94

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import save_file
 
 from maskwright.core.errors import InputError
-from maskwright.core.recipe.load import read_yaml
 from maskwright.core.recipe.members import Model
+from maskwright.core.recipe.plain import read_yaml
 from maskwright.core.recipe.spectral import Spectral
 from maskwright.data.preprocess import Preprocess
 from maskwright.models.adapt import adapt_bands

@@ -238,3 +238,7 @@ DIALECTS: dict[str, Dialect] = {
     ),
 }
 """Every format of submission files that can be voted on."""
+MAP_FORMATS = ("maps", "npz", "joblib")
+"""Other things that can be voted on. maps: a folder of single-band TIFF or PNG, probability times 255 or 65535, or
+masks. npz: one file an item that holds `logits`, uint16 (K, H, W) of probability times 10,000 (SEEDS 003.2). joblib:
+one file that holds {name: mask} (SEEDS 002.2)."""

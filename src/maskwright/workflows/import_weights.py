@@ -12,7 +12,8 @@ from maskwright.core.errors import InputError
 from maskwright.core.files import atomic_path
 from maskwright.core.progress import Reporter
 from maskwright.core.recipe.blocks import Recipe
-from maskwright.core.recipe.load import build, merge_overrides, read_layers
+from maskwright.core.recipe.load import build
+from maskwright.core.recipe.plain import merge_overrides, read_layers
 from maskwright.workflows.session import find_recipe, named_bands
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.files import inside, read_json, write_text
 from maskwright.core.progress import Reporter, Silent
 from maskwright.core.recipe.blocks import Recipe, names_bands
-from maskwright.core.recipe.load import build, dump_resolved, merge, merge_overrides, read_layers, to_plain
+from maskwright.core.recipe.load import build, dump_resolved, to_plain
 from maskwright.core.recipe.members import Model
 from maskwright.core.recipe.outputs import VoteOutput
+from maskwright.core.recipe.plain import merge, merge_overrides, read_layers
 from maskwright.core.recipe.source_clashes import is_soft
 from maskwright.core.recipe.tuning import quick_tuning
 from maskwright.core.runs import RunFolder, is_main_process

@@ -9,8 +9,9 @@ from typing import Any
 from maskwright.core.errors import InputError, RecipeError
 from maskwright.core.files import atomic_path
 from maskwright.core.recipe.blocks import Recipe
-from maskwright.core.recipe.load import build, merge, to_plain
+from maskwright.core.recipe.load import build, to_plain
 from maskwright.core.recipe.members import Model
+from maskwright.core.recipe.plain import merge
 from maskwright.core.recipe.selftrain import SelfTrain
 from maskwright.core.runs import RunFolder
 from maskwright.workflows.lessons import batch_of

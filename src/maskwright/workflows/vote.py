@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pydantic import ValidationError
 
 from maskwright.core.errors import InputError, unknown
 from maskwright.core.progress import Reporter
-from maskwright.core.recipe.load import first_fault, merge_overrides, read_yaml
+from maskwright.core.recipe.plain import first_fault, merge_overrides, read_yaml
 from maskwright.core.stop import Stop
 from maskwright.ensembling.votes import Shape, vote
 from maskwright.ensembling.votes_rules import VotePlan, compile_group
-from maskwright.ensembling.votes_table import DIALECTS
-from maskwright.workflows.vote_maps import FORMATS, MapPlan, run_maps
+from maskwright.ensembling.votes_table import DIALECTS, MAP_FORMATS
+
+if TYPE_CHECKING:
+    from maskwright.workflows.vote_maps import MapPlan
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Ask:
     size: tuple[int, int] | None = None
 
 
-Plan = VotePlan | MapPlan
+Plan: TypeAlias = "VotePlan | MapPlan"
 
 
 def plan_of(ask: Ask) -> Plan:
@@ -68,7 +70,7 @@ def plan_of(ask: Ask) -> Plan:
         "empty": ask.empty,
         "size": ask.size,
     }
-    if ask.format in FORMATS:  # of the others each has its own block
+    if ask.format in MAP_FORMATS:  # of the others each has its own block
         plain = {key: value for key, value in plain.items() if value is not None}
     return _checked(plain, "command line")
 
@@ -94,11 +96,13 @@ def run_vote(plan: Plan, folder: Path, reporter: Reporter, stop: Stop | None = N
     Raises:
         InputError, StorageError: see ensembling.votes.vote.
     """
-    if isinstance(plan, MapPlan):
+    if not isinstance(plan, VotePlan):
+        from maskwright.workflows.vote_maps import run_maps
+
         run_maps(plan, folder, reporter, stop)
         return
     if plan.format not in DIALECTS:
-        raise unknown("format", plan.format, [*DIALECTS, *FORMATS], "--format")
+        raise unknown("format", plan.format, [*DIALECTS, *MAP_FORMATS], "--format")
     dialect = DIALECTS[plan.format]
     if dialect.classes and plan.empty is not None:
         raise InputError("files of classes have no empty masks", where="--empty", fix="leave it out")
@@ -112,7 +116,11 @@ def run_vote(plan: Plan, folder: Path, reporter: Reporter, stop: Stop | None = N
 
 
 def _checked(plain: dict[str, Any], where: str) -> Plan:
-    kind: type[Plan] = MapPlan if plain.get("format") in FORMATS else VotePlan
+    kind: type[Plan] = VotePlan
+    if plain.get("format") in MAP_FORMATS:  # late: it reads pictures, which costs time to import
+        from maskwright.workflows.vote_maps import MapPlan
+
+        kind = MapPlan
     try:
         return kind.model_validate(plain)
     except ValidationError as error:
@@ -127,7 +135,7 @@ def _members(ask: Ask) -> dict[str, str]:
         others.add(Path(ask.weights).resolve())
     for given in ask.files:
         files = [given]
-        if given.is_dir() and ask.format not in FORMATS:
+        if given.is_dir() and ask.format not in MAP_FORMATS:
             files = sorted(path for path in given.glob("*.csv") if path.resolve() not in others)
             if not files:
                 raise InputError("no CSV files in this folder", where=given, fix="name a folder of submissions")

@@ -29,10 +29,6 @@ from maskwright.ensembling.votes_rules import exact_weights, needed, whole
 from maskwright.output.pickled import write_dictionary
 from maskwright.output.tiles import write_tile, write_tile_mask
 
-FORMATS = ("maps", "npz", "joblib")
-"""maps: a folder of single-band TIFF or PNG, probability times 255 or 65535, or masks. npz: one file an item that holds
-`logits`, uint16 (K, H, W) of probability times 10,000 (SEEDS 003.2). joblib: one file that holds {name: mask}
-(SEEDS 002.2)."""
 MOST_PIXELS = 1 << 28
 MOST_PLANES = 254
 NPZ_SCALE = 10_000
@@ -45,7 +41,7 @@ class MapPlan(Block):
     version: Literal[1] = 1
     """Of the plan's format."""
     format: Literal["maps", "npz", "joblib"]
-    """See FORMATS."""
+    """See MAP_FORMATS."""
     output: str
     """maps: folder of masks of 0 and 255; npz: CSV file of image_name,class,rle; joblib: such a file of 0 and 1."""
     members: dict[str, str] = Field(min_length=1)

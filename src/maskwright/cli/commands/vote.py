@@ -94,15 +94,14 @@ def _refuse_options(given: Rules) -> None:
 def _ask(files: list[Path], given: Rules) -> Ask:
     """Check the options and put them together."""
     from maskwright.core.errors import InputError, unknown
-    from maskwright.ensembling.votes_table import DIALECTS
+    from maskwright.ensembling.votes_table import DIALECTS, MAP_FORMATS
     from maskwright.workflows.vote import Ask
-    from maskwright.workflows.vote_maps import FORMATS
 
     if given.form is None or given.output is None:
         what = "--format and --output are not both given"
         raise InputError(what, where="command line", fix="say how the files are written, and where the answer goes")
-    if given.form not in (*DIALECTS, *FORMATS):
-        raise unknown("format", given.form, [*DIALECTS, *FORMATS], "--format")
+    if given.form not in (*DIALECTS, *MAP_FORMATS):
+        raise unknown("format", given.form, [*DIALECTS, *MAP_FORMATS], "--format")
     if given.rule is not None and given.rule not in RULES:
         raise unknown("rule", given.rule, RULES, "--rule")
     return Ask(

@@ -10,7 +10,8 @@ from typing import Any
 from maskwright.core.errors import InputError, RecipeError, unknown
 from maskwright.core.recipe.blocks import Recipe
 from maskwright.core.recipe.lineage import stages_of
-from maskwright.core.recipe.load import build, laid, to_plain
+from maskwright.core.recipe.load import build, to_plain
+from maskwright.core.recipe.plain import laid
 from maskwright.core.recipe.tuning import Objective, Span
 from maskwright.workflows.session import check_recipe
 
