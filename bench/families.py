@@ -9,8 +9,9 @@ a family goes into OUT/families.jsonl; finished families are not repeated, and i
 Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: `constant`, the best of nothing, each
 class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
 Held out: items in no fold; `blend` is the decided answer, beside that member of the three (each the mean of two
-networks) which was best out of fold, and the one which turned out best, each at thresholds that its own evidence would
-keep; `vote` is that of the six networks' own submission files (at least 3; class vote with weights from out-of-fold
+networks) which was best out of fold, and the one which turned out best, on the same terms: at fixed thresholds where
+the blend was left at them, at its own tuned ones where the blend's were kept. Last in that bracket the best member whose
+own thresholds are tuned wherever that gained anything at all out of fold, which the blend's are not; `vote` is that of the six networks' own submission files (at least 3; class vote with weights from out-of-fold
 scores; share .45), beside mean and best of the six; last, the 95 % interval of the vote against the best of them, over
 items drawn anew.
 """
@@ -179,7 +180,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     common = prepare(family.on, options.path.absolute(), (options.out / "data" / family.on).absolute())
     plain = make_recipe(name, common, round(options.steps * family.longer))
     maskwright(plain, run, "decide")
-    evidence = json.loads((run / "decision.json").read_text())["evidence"]
+    decision = json.loads((run / "decision.json").read_text())
+    evidence = decision["evidence"]
     alone = {each["name"]: each["fixed"] for each in evidence["members"]}
     plain["output"] = [vote_block(common["task"]["kind"], alone)]
     maskwright(plain, run)
@@ -199,26 +201,33 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "members": alone,
         **trivial(recipe, run),
         "blend": held["decided"],
-        "blend members": on_its_own(evidence["members"], held["members"]),
+        **members_of(decision, held["members"]),
         **votes(recipe, run),
         "cpu seconds": round(time.process_time() - busy),
         "seconds": round(time.monotonic() - begun),
     }
 
 
-def on_its_own(evidence: Sequence[Mapping[str, Any]], held: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return each member's held-out score at the thresholds that its own nested evidence would keep."""
-    kept = {each["name"]: "tuned" if each["tuned_honest"] > each["fixed"] else "fixed" for each in evidence}
-    return {each["name"]: each[kept[each["name"]]] for each in held}
+def members_of(decision: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return each member's held-out score on the blend's terms, and where its own tuned thresholds gained out of fold."""
+    terms = "tuned" if decision["kept_thresholds"] else "fixed"
+    own = {
+        each["name"]: "tuned" if each["tuned_honest"] > each["fixed"] else "fixed"
+        for each in decision["evidence"]["members"]
+    }
+    return {
+        "blend members": {each["name"]: each[terms] for each in held},
+        "tuned members": {each["name"]: each[own[each["name"]]] for each in held},
+    }
 
 
 def again(line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     """Return the line with the votes and members of its run folder scored anew."""
     run = options.out / line["family"].replace(" ", "_")
-    evidence = json.loads((run / "decision.json").read_text())["evidence"]["members"]
-    members = on_its_own(evidence, json.loads((run / "held_out.json").read_text())[0]["members"])
+    decision = json.loads((run / "decision.json").read_text())
+    members = members_of(decision, json.loads((run / "held_out.json").read_text())[0]["members"])
     recipe = build(json.loads(run.with_suffix(".yaml").read_text()))
-    return {**line, "blend members": members, **votes(recipe, run)}
+    return {**line, **members, **votes(recipe, run)}
 
 
 EPOCHS, FOLDS = 4, 2
@@ -338,7 +347,8 @@ def told(line: Mapping[str, Any]) -> str:
         f"{loss['first']:.2f} to {loss['last']:.2f} ({loss['fell']} of {loss['of']})",
         f"{line['out of fold']:.3f} ({alone[picked]:.3f})",
         f"{line['constant']:.3f}, {line['place']:.3f}",
-        f"{line['blend']:.3f} ({line['blend members'][picked]:.3f}, {max(line['blend members'].values()):.3f})",
+        f"{line['blend']:.3f} ({line['blend members'][picked]:.3f}, {max(line['blend members'].values()):.3f}; "
+        f"{max(line['tuned members'].values()):.3f})",
         f"{line['vote']:.3f} ({beside(line['vote members'])})",
         f"{low:+.3f} to {high:+.3f}",
     ]
