@@ -10,10 +10,10 @@ Scores are IoU, pixels pooled, mean over classes. Trivial answers, out of fold: 
 class or everything everywhere; `place`, what most training items of the other fold have at that place of the image.
 Held out: items in no fold; `blend` is the decided answer, beside that member of the three (each the mean of two
 networks) which was best out of fold, and the one which turned out best, on the same terms: at fixed thresholds where
-the blend was left at them, at its own tuned ones where the blend's were kept. Last in that bracket the best member whose
-own thresholds are tuned wherever that gained anything at all out of fold, which the blend's are not; `vote` is that of the six networks' own submission files (at least 3; class vote with weights from out-of-fold
-scores; share .45), beside mean and best of the six; last, the 95 % interval of the vote against the best of them, over
-items drawn anew.
+the blend was left at them, at its own tuned ones where the blend's were kept. Last in that bracket the best member with
+thresholds tuned wherever that gained anything at all out of fold, which is not enough for the blend's. `vote` is that
+of the six networks' own submission files (at least 3; class vote with weights from out-of-fold scores; share .45),
+beside mean and best of the six; last, the 95 % interval of the vote against the best of them, over items drawn anew.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def members_of(decision: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Return each member's held-out score on the blend's terms, and where its own tuned thresholds gained out of fold."""
+    """Return each member's held-out score on the blend's terms, and tuned where that gained out of fold."""
     terms = "tuned" if decision["kept_thresholds"] else "fixed"
     own = {
         each["name"]: "tuned" if each["tuned_honest"] > each["fixed"] else "fixed"
