@@ -71,6 +71,13 @@ def test_negatives_are_mined_by_each_folds_own_models_trained_on_and_judged(cli,
     code, out, err = cli("mine", path, "--pool", "set/more")
     assert code == 0, err
     assert "mine: verdict: nothing to do\n" in out
+    before = tree(run)
+    for words in (["mine.pixel=0.5"], ["mine.share=0.4"]):  # another list, or another training with it
+        code, _, err = cli("mine", path, *words, "--pool", "set/more")
+        assert code == 2
+        assert "trained with the old" in err
+        assert "choose another --out, or give --redo" in err
+        assert tree(run) == before
     _refuses_other_folds(cli, tmp_path, pooled, write_recipe)
 
 

@@ -132,6 +132,25 @@ def test_the_gate_drops_what_is_no_better_and_a_finished_run_does_nothing(cli, t
     after = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.is_file() and path.name != "timing.jsonl"}
     assert {path.name for path in after if before.get(path) != after[path]} <= {"run.lock", "files.json"}
 
+    # another pool costs nothing that was made of the first one, and what cannot be looked at is named in one go
+    (tmp_path / "pool" / "t3.png").unlink()
+    code, _, err = cli("selftrain", path, "--unlabelled", "pool")
+    assert code == 2
+    assert "error: runs/tiny/selftrain/round1: files was " in err
+    assert err.endswith(", but students were trained with the old; choose another --out, or give --redo to train them "
+                        "again\n")  # fmt: skip
+    labels = [path for path in before if "labels" in path.parts]
+    assert labels
+    assert all(path.stat().st_mtime_ns == before[path] for path in labels)
+    (tmp_path / "pool" / "t4.png").write_bytes((tmp_path / "pool" / "t5.png").read_bytes()[:300])
+    Image.fromarray(np.zeros((40, 40), np.uint16)).save(tmp_path / "pool" / "t5.png")
+    code, _, err = cli("selftrain", path, "--unlabelled", "pool")
+    assert code == 2
+    assert [line.partition(";")[0] for line in err.splitlines() if line.startswith("error")] == [
+        "error: pool/t4.png: is damaged or truncated (image file is truncated)",
+        "error: pool/t5.png: holds uint16 values, the model was made for uint8",
+    ]
+
 
 def test_a_life_that_ends_among_the_labels_goes_on_to_the_same_bytes(cli, tmp_path, teachable, write_recipe):
     teachable["folds"]["count"] = 2

@@ -7,11 +7,11 @@ scored on, or as one of the hold-out, or lies on the same ground; under `duplica
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from maskwright.core.errors import InputError
+from maskwright.core.errors import DataError, InputError
 from maskwright.core.files import read_json, write_json
 from maskwright.core.progress import Tick
 from maskwright.core.recipe.load import digest
@@ -22,10 +22,13 @@ from maskwright.data.folds.parts import HOLDOUT, TRAIN_ONLY
 from maskwright.data.ground import Near, plots
 from maskwright.data.leaks import similar
 from maskwright.data.pixels.header import Pixels, Valid
+from maskwright.data.preprocess import preprocess_for
 from maskwright.data.sources.base import Source
 from maskwright.workflows.session import Session
 
 VERSION = 1
+ENOUGH = 20
+"""Faults after which the rest of a pool is not read: it is another folder than was meant."""
 IN_WORDS = {"equal": "pixel for pixel", "ground": "the same ground", **WORDS}
 
 
@@ -116,11 +119,41 @@ def _search(
 
 def _glances(session: Session, source: Source, keys: Iterable[str], tick: Tick) -> dict[str, Glance]:
     found = {}
-    for key in keys:
-        found[key] = glance(*source.read_image(key, session.recipe.data.max_pixels))
+    for key, image, seen in fitting(session, source, keys):
+        found[key] = glance(image, seen)
         tick.advance()
         session.stop.check("nothing is learnt from the pool yet")
     return found
+
+
+def fitting(session: Session, source: Source, keys: Iterable[str]) -> Iterator[tuple[str, Pixels, Valid]]:
+    """Give the images that the models can look at, and refuse at the end with every one that they cannot.
+
+    Args:
+        session: whose items are inspected.
+        source: the images.
+        keys: which.
+
+    Yields:
+        key, image (H, W, B), bool (H, W).
+
+    Raises:
+        DataError: images are damaged or have other bands or values; with the first ENOUGH of them.
+    """
+    limit, faults = session.recipe.data.max_pixels, []
+    preprocess = preprocess_for(session.recipe.data, session.fingerprint())
+    for key in keys:
+        try:
+            image, seen = source.read_image(key, limit)
+            preprocess.selected(image, str(source.image_path(key)))
+        except InputError as error:
+            faults.append(error)
+            if len(faults) == ENOUGH:
+                break
+            continue
+        yield key, image, seen
+    if faults:
+        raise DataError(faults)
 
 
 def _marks(glances: Mapping[str, Glance]) -> dict[str, similar.Description]:

@@ -86,6 +86,13 @@ def _list(session: Session, work: Mine) -> MinedList:
     with session.working():
         tell_copies(session, "mine", work.copies)
         inputs = work.inputs()
+        changes = session.run.check("mine/list", inputs).changes
+        if changes and not session.redo and (work.root / "run" / "members").exists():
+            raise InputError(
+                f"{'; '.join(changes[:4])}, but {work.root / 'run'} was trained with the old list",
+                where=work.table,
+                fix="choose another --out, or give --redo to mine and train again",
+            )
         if not session.fresh("mine/list", inputs, [work.table], "mine"):
             with spending(session.run.timing, "mine"), session.replacing("mine/list", inputs):
                 work.write()
@@ -126,7 +133,7 @@ def _student(session: Session, work: Mine, listed: MinedList) -> Session:
     plain["members"] = {name: _steps(session, name, member, trained) for name, member in plain["members"].items()}
     folder = work.root / "run"
     recipe = build(plain, where=str(folder / "recipe.yaml"))
-    return Session(recipe, session.recipe_dir, RunFolder(folder), session.reporter, session.stop, redo=True)
+    return Session(recipe, session.recipe_dir, RunFolder(folder), session.reporter, session.stop, session.redo)
 
 
 def _steps(session: Session, name: str, plain: dict[str, Any], items: int) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from maskwright.core.recipe.sources import FolderSource, MergeSource, SceneSourc
 from maskwright.core.recipe.sources import Source as SourceUnion
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds.folds import TRAIN_ONLY
-from maskwright.data.preprocess import preprocess_for
 from maskwright.data.sources.base import Source, limit_keys
 from maskwright.data.sources.open import open_source
-from maskwright.workflows.copies import Copy, Glance, find_copies, glance, shut_folds, tell_copies
+from maskwright.workflows.copies import Copy, Glance, find_copies, fitting, glance, shut_folds, tell_copies
 from maskwright.workflows.session import Session
 
 VERSION = 1
@@ -150,12 +149,9 @@ def _digests(
         plain = read_json(path)
         if plain.get("version") == VERSION and plain.get("files") == files and set(keys) <= set(plain["images"]):
             return {key: str(plain["images"][key]) for key in keys}
-    limit, found = session.recipe.data.max_pixels, {}
-    preprocess = preprocess_for(session.recipe.data, session.fingerprint())
+    found = {}
     with session.reporter.task("look at unlabelled images", len(keys)) as tick:
-        for key in keys:
-            image, seen = source.read_image(key, limit)
-            preprocess.selected(image, str(source.image_path(key)))
+        for key, image, seen in fitting(session, source, keys):
             glances[key] = glance(image, seen)
             found[key] = glances[key].pixels
             tick.advance()

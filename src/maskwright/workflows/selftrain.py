@@ -27,7 +27,7 @@ from maskwright.workflows.record import Record, RoundScore, read_record
 from maskwright.workflows.run import run_stages, run_until
 from maskwright.workflows.session import Session
 from maskwright.workflows.students import check, open_student, take_over
-from maskwright.workflows.teach import teach
+from maskwright.workflows.teach import refuse_other, teach
 
 
 def run_selftrain(session: Session, unlabelled: Path | None = None, rounds: int | None = None) -> Record:
@@ -121,6 +121,7 @@ def _rounds(session: Session, settings: SelfTrain, pool: Pool) -> Record:
         say_weights(session, _weights(student, settings, pool, place), place)
         session.reporter.say(f"round {place}: labels by the teachers of round {kept}")
         with student.run.lock():
+            refuse_other(teacher, student, pool, place, settings)
             take_over(session, student.run)
             lessons = teach(teacher, student.run, pool, place, settings)
         run_stages(student, ["train", "predict", "decide"])

@@ -139,7 +139,7 @@ def _refuse_stale_training(session: Session, unit: str, inputs: dict[str, Any]) 
     raise InputError(
         f"{'; '.join(state.changes[:4])}, but members were trained with the old",
         where=session.run.root,
-        fix="choose another --out, or train again: maskwright train --redo",
+        fix="choose another --out, or give --redo to train again",
     )
 
 
@@ -188,7 +188,7 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
             raise InputError(
                 f"{'; '.join(state.changes[:4])}, but {label[6:]} was trained with the old",
                 where=session.run.root,
-                fix="choose another --out, or train again: maskwright train --redo",
+                fix="choose another --out, or give --redo to train again",
             )
         session.reporter.say(f"{label}: again, since {'; '.join(state.changes[:4])}")
     other = session.recipe.members[name].model.other
@@ -200,6 +200,11 @@ def _train_fold(session: Session, name: str, fold: int) -> None:
         )
     _clear_unknown(session, unit, folder, known=state.known and not state.changes)
     job = fold_job(session, name, fold)
+    if job.beside is not None and not any(map(job.beside.due, range(job.plan.total))):
+        session.reporter.warn(
+            f"{label}: none of its {job.plan.total} steps learns from teachers' labels, which come in every "
+            f"{job.beside.every} steps; lower selftrain.mix.every, or train longer"
+        )
     if session.main:
         session.run.begin(unit, inputs)
     fit_fold(job, folder, session.reporter, session.stop)

@@ -18,7 +18,7 @@ import numpy as np
 from maskwright.core.errors import InputError
 from maskwright.core.files import safe_name
 from maskwright.core.labels import Task
-from maskwright.core.recipe.load import digest, recipe_hash
+from maskwright.core.recipe.load import differing, digest, recipe_hash
 from maskwright.core.recipe.members import Member
 from maskwright.core.recipe.selftrain import SelfTrain, in_round
 from maskwright.core.runs import RunFolder
@@ -33,6 +33,7 @@ from maskwright.workflows.lessons import (
     Row,
     confidence,
     labels_of,
+    lessons_of,
     likeliest,
     read_rows,
     table_of,
@@ -90,12 +91,47 @@ def teach(teacher: Session, student: RunFolder, pool: Pool, number: int, setting
         teacher=Path(os.path.relpath(teacher.run.root, student.root)).as_posix(),
         root=pool.root,
         source=pool.block,
-        settings=settings.of_round(number).model_copy(update={"rounds": 1, "unlabelled": None}),
+        settings=_settings_of(settings, number),
         folds=told,
         shut=dict(pool.shut),
     )
     write_lessons(student, lessons)
     return lessons
+
+
+def refuse_other(teacher: Session, student: Session, pool: Pool, number: int, settings: SelfTrain) -> None:
+    """Refuse, before a label file is touched, what the round's students were not trained on, unless redo was asked for.
+
+    Args:
+        teacher: as in `teach`.
+        student: the round's students.
+        pool: images.
+        number: of the round, from 1.
+        settings: of the recipe.
+
+    Raises:
+        InputError: the pool, the teachers or the settings are others than those of trained students.
+    """
+    known = lessons_of(student.run)
+    if student.redo or known is None or not (student.run.root / "members").exists():
+        return
+    decision, count = read_decision(teacher.run.decision), teacher.recipe.folds.count
+    asked = _settings_of(settings, number).model_dump(mode="json")
+    changes = differing(known.settings.model_dump(mode="json"), asked, "selftrain")
+    for fold in range(count):
+        one = _Class(teacher, student.run, pool, number, fold, shares_for(decision, fold, count))
+        changes += student.run.check(one.unit, one.inputs()).changes
+    if changes:
+        raise InputError(
+            f"{'; '.join(dict.fromkeys(changes[:4]))}, but students were trained with the old",
+            where=student.run.root,
+            fix="choose another --out, or give --redo to train them again",
+        )
+
+
+def _settings_of(settings: SelfTrain, number: int) -> SelfTrain:
+    """Return what lessons.json says of the settings."""
+    return settings.of_round(number).model_copy(update={"rounds": 1, "unlabelled": None})
 
 
 def _take(rows: Sequence[Row], pool: Pool, settings: SelfTrain, fold: int) -> list[Row]:
@@ -173,6 +209,11 @@ class _Class:
         return f"label round {self.number} fold {self.fold}"
 
     @property
+    def unit(self) -> str:
+        """Its name in the manifest."""
+        return f"labels/fold{self.fold}"
+
+    @property
     def drafts(self) -> Path:
         """Folder of each teacher's own answers, which is there until they are blended."""
         return self.student.root / "labels" / f"drafts{self.fold}"
@@ -188,18 +229,21 @@ class _Class:
             "recipe": recipe_hash(self.teacher.recipe),
         }
 
+    def inputs(self) -> dict[str, Any]:
+        """Return what the label files depend on; not the recipe, of which most has no part in them."""
+        return {
+            **{key: value for key, value in self.record().items() if key != "recipe"},
+            "predict": {name: member.predict.model_dump(mode="json") for name, member in self.members.items()},
+            "trained": {name: digest(train_inputs(self.teacher, name)) for name in self.members},
+            "files": self.pool.files,
+            "keys": digest(list(self.pool.keys)),
+        }
+
 
 def _label_fold(one: _Class) -> list[Row]:
     """Write the label files of one fold that are missing, and return the record of each."""
-    unit, store, run = f"labels/fold{one.fold}", labels_of(one.student, one.fold), one.student
-    record = one.record()
-    inputs = {
-        **record,
-        "predict": {name: member.predict.model_dump(mode="json") for name, member in one.members.items()},
-        "trained": {name: digest(train_inputs(one.teacher, name)) for name in one.members},
-        "files": one.pool.files,
-        "keys": digest(list(one.pool.keys)),
-    }
+    unit, store, run = one.unit, labels_of(one.student, one.fold), one.student
+    record, inputs = one.record(), one.inputs()
     state = run.check(unit, inputs)
     if state.done and table_of(run, one.fold).exists() and all(store.has(key) for key in one.pool.keys):
         one.teacher.reporter.say(f"{one.name}: nothing to do")

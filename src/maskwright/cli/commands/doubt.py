@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from maskwright.cli.commands.run import Out, Overrides, Quick, RecipeArgument, open_recipe
+from maskwright.cli.commands.run import Out, Overrides, Quick, RecipeArgument, Redo, open_recipe
 
 
 def suspects(
@@ -20,6 +20,7 @@ def suspects(
         Path | None, typer.Option("--view", help="Folder of the view [default: view-suspects-... in the run].")
     ] = None,
     quick: Quick = False,
+    redo: Redo = False,
 ) -> None:
     """Rank items and regions whose labels disagree with models that never saw them; trains what is missing first.
 
@@ -27,7 +28,7 @@ def suspects(
     """
     from maskwright.workflows.suspects import suspects as rank
 
-    rank(open_recipe(recipe, overrides, out, quick), top, to, view)
+    rank(open_recipe(recipe, overrides, out, quick, redo), top, to, view)
 
 
 def mine(
@@ -37,6 +38,7 @@ def mine(
     out: Out = None,
     list_only: Annotated[bool, typer.Option("--list-only", help="Write the list, and train nothing.")] = False,
     quick: Quick = False,
+    redo: Redo = False,
 ) -> None:
     """Find images and windows without anything in them, train with them as background, and judge whether that helps.
 
@@ -44,4 +46,4 @@ def mine(
     """
     from maskwright.workflows.mined import run_mine
 
-    run_mine(open_recipe(recipe, overrides, out, quick), pool, train=not list_only)
+    run_mine(open_recipe(recipe, overrides, out, quick, redo), pool, train=not list_only)
