@@ -1,11 +1,12 @@
 """Do mined negatives lower the area of false positives at equal recall on kampala, and are they what they claim?
 
-    nice -n 10 python -m bench.negatives ../shared/data [--seeds 3] [--steps 120] [--out FOLDER]
+    nice -n 10 python -m bench.negatives ../shared/data [--first 0] [--seeds 3] [--hard 1 3] [--steps 120] [--out F]
 
 Tiles of three of the eleven columns are the pool: their labels are hidden, and only used in the end to see which of the
 windows that were mined hold no building pixel. The other eight columns are labelled, in two folds of whole ones. Each
 seed is a whole `maskwright mine` (windows of 128 with no pixel of .5), which trains without and with the mined
-windows and hard negatives for as many steps. Finished runs in FOLDER are not repeated.
+windows and hard negatives for as many steps, once for each value of mine.hard; the models without are trained once.
+Finished runs in F are not repeated.
 """
 
 from __future__ import annotations
@@ -88,22 +89,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--hard", type=float, nargs="+", default=[3.0])
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--out", type=Path, default=Path("runs/negatives"))
     given = parser.parse_args()
     write(given.data, given.out)
-    for seed in range(given.seeds):
-        mined = given.out / "runs" / f"kampala{seed}" / "mined"
+    for seed, factor in ((seed, one) for seed in range(given.first, given.first + given.seeds) for one in given.hard):
+        first = given.out / "runs" / f"kampala{seed}-hard{given.hard[0]:g}"
+        run = given.out / "runs" / f"kampala{seed}-hard{factor:g}"
+        mined = run / "mined"
         if not (mined / "verdict.json").exists():
+            if run != first and not run.exists():
+                shutil.copytree(first, run, ignore=shutil.ignore_patterns("run", "verdict.json"))
             with (given.out / "r.yaml").open("w") as stream:
                 YAML(typ="safe", pure=True).dump(recipe(seed, given.steps), stream)
-            command = [sys.executable, "-m", "maskwright", "mine", "r.yaml", "--pool", "set/pool"]
+            words = ["mine", "r.yaml", f"mine.hard={factor:g}", "--pool", "set/pool", "--out", f"runs/{run.name}"]
+            command = [sys.executable, "-m", "maskwright", *words]
             subprocess.run(command, cwd=given.out, check=True, stdout=subprocess.DEVNULL)
         verdict, listed = (json.loads((mined / name).read_text()) for name in ("verdict.json", "mined.json"))
         empty, windows = truly_empty(given.data, listed)
         hard = len({(one["key"], one["fold"]) for one in listed["hard"]})
         sys.stdout.write(
-            f"seed {seed}: {windows} windows mined, {empty} truly empty; {hard} hard items; at recall "
+            f"seed {seed}, hard {factor:g}: {windows} windows mined, {empty} truly empty; {hard} hard items; at recall "
             f"{verdict['recall']:.3f} {verdict['before']:.0f} -> {verdict['after']:.0f} px false of "
             f"{verdict['background']}, ratio {verdict['ratio']:.2f} ({verdict['low']} to {verdict['high']}), "
             f"kept {verdict['kept']}\n"

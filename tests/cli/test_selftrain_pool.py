@@ -17,6 +17,7 @@ from maskwright.workflows import selftrain
 from maskwright.workflows.jobs import fold_job
 from maskwright.workflows.lessons import read_rows, table_of
 from maskwright.workflows.session import open_session
+from maskwright.workflows.story.rounds import rounds_facts
 
 SHORT = {"epochs": 1, "steps_per_epoch": 2, "batch_size": 2, "crop": 32, "precision": "fp32"}
 
@@ -93,6 +94,7 @@ def test_weights_by_round_change_what_is_drawn_and_stand_in_the_record(
     ]
     assert [row["pool_parts"] for row in rounds] == [{}, {"near": 3, "far": 1}, {"near": 3, "far": 0}]
     assert [row["weight"] for row in rounds] == [None, 0.5, 2]
+    assert [row.weights for row in rounds_facts(RunFolder(run)).rounds][1] == "own 1, web 0.25, far 1, near 3"
     assert [row["taken"] for row in rounds] == [[], [6, 6], [3, 3]]
 
 

@@ -105,7 +105,7 @@ def rounds_facts(word):
     """Two rounds, the last of them dropped."""
     nan = float("nan")
     first = RoundFacts(0, ".", 0.61, nan, nan, nan, "labelled ones alone", True, "the first teachers")
-    kept = RoundFacts(1, "selftrain/round1", 0.66, 0.05, 0.02, 0.08, "16", True, f"better {word}")
+    kept = RoundFacts(1, "selftrain/round1", 0.66, 0.05, 0.02, 0.08, "16", True, f"better {word}", "web 0.25")
     dropped = RoundFacts(2, "selftrain/round2", 0.65, -0.01, -0.03, 0.01, "12 to 16, by fold", False, "no gain")
     rounds = (first, kept, dropped)
     return SelfTrainFacts(rounds, 1, "selftrain/round1/output/", "iou", test_items_used=True, images=16)

@@ -205,6 +205,7 @@ def test_rounds_are_told_with_their_verdict_and_whose_answer_is_final(facts_of):
     page = Page(render(facts_of()))
     cells = [data for where, data in page.texts if where in ("td", "b")]
     assert "12 to 16, by fold" in cells
+    assert "web 0.25" in cells
     assert cells.count("kept") == cells.count("not kept") == 1
     assert "+0.0200 to +0.0800" in cells
     assert "./selftrain/round1/output/" in [attrs.get("href") for attrs in page.every("a")]

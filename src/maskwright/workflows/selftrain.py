@@ -153,9 +153,9 @@ def _weights(student: Session, settings: SelfTrain, pool: Pool, place: int) -> d
 
 def say_weights(session: Session, told: Mapping[str, Any], place: int) -> None:
     """Say by which weights a round draws, where there are several parts."""
-    parts = {**told["parts"], **told["pool_parts"]}
+    parts = [*told["parts"].items(), *told["pool_parts"].items()]
     if parts:
-        drawn = ", ".join(f"{name} {weight:g}" for name, weight in parts.items())
+        drawn = ", ".join(f"{name} {weight:g}" for name, weight in parts)
         session.reporter.say(f"round {place}: items are drawn by the weights {drawn}")
 
 

@@ -31,12 +31,16 @@ def rounds(facts: ReportFacts) -> Markup:
         Column("images"),
         Column("verdict"),
     ]
+    weighed = any(row.weights for row in told.rounds)
+    if weighed:
+        columns.insert(-1, Column("drawn by weight"))
     body = []
     for row in told.rounds:
         between = MISSING if math.isnan(row.low) else f"{signed(row.low)} to {signed(row.high)}"
         verdict = "kept" if row.kept else "not kept"
         why = text(row.reason) if row.round == 0 else f"<b>{verdict}</b>: {text(row.reason)}"
-        body.append([count(row.round), score(row.honest), signed(row.gain), between, text(row.images), why])
+        drawn = [text(row.weights)] if weighed else []
+        body.append([count(row.round), score(row.honest), signed(row.gain), between, text(row.images), *drawn, why])
     whose = "the first teachers" if told.final == 0 else f"round {told.final}"
     link = f'<a href="./{quote(told.output)}">{text(told.output)}</a>'
     lines = ["Test items were among the images without labels, so students learnt from what they were to answer."]

@@ -23,6 +23,8 @@ class RoundFacts:
     """How many images were learnt from, in words."""
     kept: bool
     reason: str
+    weights: str = ""
+    """By which weights items of several parts were drawn, in words."""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def rounds_facts(run: RunFolder) -> SelfTrainFacts:
             images=_images(row.taken),
             kept=row.kept,
             reason=row.reason,
+            weights=", ".join(f"{name} {weight:g}" for name, weight in (*row.parts.items(), *row.pool_parts.items())),
         )
         for row in record.rounds
     )
