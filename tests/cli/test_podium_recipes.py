@@ -30,7 +30,8 @@ def test_wildfire_goes_from_the_competitions_files_to_its_pickle(cli, tmp_path):
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 def test_open_cities_goes_from_two_tiers_of_scenes_to_its_chips(cli, tmp_path):
     assert cli("synth", "open_cities", "--output", "mini", "--items", "4")[0] == 0
-    code, out, err = cli("selftrain", "open_cities", "data.root=mini", "--quick", "members.b2=null")
+    alone = ("members.b2=null", "output.1.members=[b1]")
+    code, out, err = cli("selftrain", "open_cities", "data.root=mini", "--quick", *alone)
     assert code == 0, err
     assert "train only" in out
     assert "round 1: " in out
@@ -41,12 +42,13 @@ def test_open_cities_goes_from_two_tiers_of_scenes_to_its_chips(cli, tmp_path):
     assert json.loads((step_two / "lessons.json").read_text())["source"]["within"] == "train_tier_2"
     assert list((step_two / "labels" / "fold1").iterdir())
     chips = sorted(path.name for path in (tmp_path / "mini" / "test").glob("*/*.tif"))
-    written = tmp_path / "runs" / "open_cities-quick" / "output" / "submission_format"
-    assert sorted(path.name for path in written.iterdir()) == chips
-    for name in chips:
-        with rasterio.open(written / name) as file:
-            assert (file.count, file.shape, file.dtypes) == (1, (1024, 1024), ("uint8",))
-            assert set(np.unique(file.read(1))) <= {0, 255}
+    for folder in ("submission_format", "low_variance"):
+        written = tmp_path / "runs" / "open_cities-quick" / "output" / folder
+        assert sorted(path.name for path in written.iterdir()) == chips
+        for name in chips:
+            with rasterio.open(written / name) as file:
+                assert (file.count, file.shape, file.dtypes) == (1, (1024, 1024), ("uint8",))
+                assert set(np.unique(file.read(1))) <= {0, 255}
     _mines_negatives(cli, tmp_path)
 
 
@@ -59,6 +61,7 @@ def _mines_negatives(cli, tmp_path):
         Image.fromarray(part).save(tmp_path / "mini" / "more" / f"{index}.png")
     loose = [
         "members.b2=null",
+        "output.1.members=[b1]",
         "mine.pixel=1",
         "mine.presence=1",
         "mine.window=64",

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.errors import DataError
+from maskwright.core.files import stored_name
 from maskwright.core.recipe.sources import FolderSource
-from maskwright.data.sources.listing import Naming, stored_name
+from maskwright.data.sources.listing import Naming
 from maskwright.data.sources.open import open_source
 
 MASK = np.ones((12, 16), np.uint8)

@@ -52,6 +52,11 @@ def safe_name(key: str) -> str:
     return f"%2E{text[1:]}" if text.startswith(".") else text
 
 
+def stored_name(key: str) -> str:
+    """Return the path of an item's file below a folder, without suffix: each `/` of the key a folder, one-to-one."""
+    return "/".join(safe_name(part) or "%" for part in key.split("/"))  # a lone % is no safe_name
+
+
 @contextmanager
 def atomic_path(path: Path, verify: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Give a temporary path in the same folder; on leaving, make it durable under its final name.

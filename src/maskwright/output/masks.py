@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.files import atomic_path, safe_name
+from maskwright.core.files import atomic_path, safe_name, stored_name
 from maskwright.core.labels import Task
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ def mask_paths(folder: Path, key: str, task: Task) -> list[Path]:
         key: item key; each `/` becomes a sub-folder, other unusual characters %XX.
         task: multilabel gives one path for each class, in class order; the others give one.
     """
-    parts = [safe_name(part) or "%" for part in key.split("/")]  # a lone % is no safe_name, so names stay one-to-one
     if task.kind == "multilabel":
-        inner = folder.joinpath(*parts)
-        return [inner / f"{safe_name(name)}.png" for name in task.classes]
-    return [folder.joinpath(*parts[:-1], f"{parts[-1]}.png")]
+        return [folder / stored_name(key) / f"{safe_name(name)}.png" for name in task.classes]
+    return [folder / f"{stored_name(key)}.png"]
 
 
 def write_mask(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.files import safe_name, write_text
+from maskwright.core.files import stored_name, write_text
+from maskwright.core.recipe.map_votes import MapVoteOutput
 from maskwright.core.recipe.outputs import (
     ClassStringOutput,
     JoblibOutput,
@@ -28,6 +29,7 @@ from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.workflows import scene_answers
 from maskwright.workflows.deliver import Label, Target, export_inputs, label_of, need, targets
 from maskwright.workflows.session import Session
+from maskwright.workflows.vote_member_maps import map_vote_files, write_map_vote
 from maskwright.workflows.vote_members import (
     alone,
     group_of,
@@ -70,6 +72,8 @@ def _files(session: Session, block: Output, chosen: Mapping[str, Target]) -> lis
         return scene_answers.scene_files(session, block)
     if isinstance(block, VoteOutput):
         return vote_files(session, block)
+    if isinstance(block, MapVoteOutput):
+        return map_vote_files(session, block, tuple(chosen))
     if isinstance(block, RleCsvOutput | ClassStringOutput | JoblibOutput):
         return [session.run.output / block.file]
     return []
@@ -82,8 +86,7 @@ def _mask_paths(session: Session, key: str) -> list[Path]:
 
 
 def _tiff_path(session: Session, block: TiffOutput, key: str) -> Path:
-    parts = [safe_name(part) or "%" for part in key.split("/")]
-    return session.run.output.joinpath(block.folder, *parts[:-1], f"{parts[-1]}.tif")
+    return session.run.output / block.folder / f"{stored_name(key)}.tif"
 
 
 def _write_masks(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
@@ -159,6 +162,11 @@ def _write_vote(session: Session, decision: Decision, chosen: Mapping[str, Targe
     vote_members(session, block, decision)
 
 
+def _write_map_vote(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
+    assert isinstance(block, MapVoteOutput), block
+    write_map_vote(session, decision, chosen, block)
+
+
 def _write_dictionary(session: Session, decision: Decision, chosen: Mapping[str, Target], block: Any) -> None:
     from maskwright.output.pickled import write_dictionary
 
@@ -192,6 +200,7 @@ def _labels(
 WRITERS: Mapping[str, Callable[[Session, Decision, Mapping[str, Target], Any], None]] = {
     "class_string_csv": _write_strings,
     "joblib": _write_dictionary,
+    "map_vote": _write_map_vote,
     "masks": _write_masks,
     "rle_csv": _write_rle,
     "scenes": _write_scenes,

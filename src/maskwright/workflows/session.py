@@ -310,7 +310,7 @@ def make_quick(recipe: Recipe, overrides: Sequence[str] = ()) -> Recipe:
     if plain["folds"]["kind"] == "given":  # few items may leave one of its folds empty
         plain["folds"].update(kind="stratified", file=None, group=None, spatial=None)
     for output in plain["output"]:
-        for table in (output, output.get("of", {})):
+        for table in (one for one in (output, output.get("of")) if isinstance(one, dict)):
             table.pop("sample", None)  # it names all test items, and only some are predicted
     for member in plain["members"].values():
         train = member["train"]

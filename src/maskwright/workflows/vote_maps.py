@@ -20,7 +20,7 @@ from maskwright.core.files import atomic_path
 from maskwright.core.grid import Grid
 from maskwright.core.pickles import LabelBook
 from maskwright.core.progress import Reporter
-from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.map_votes import MapFormat, MapVote
 from maskwright.core.recipe.votes import Group, named
 from maskwright.core.stop import Stop
 from maskwright.data.pixels.rasters import read_mask
@@ -35,30 +35,21 @@ NPZ_SCALE = 10_000
 Mask = NDArray[np.uint8]
 
 
-class MapPlan(Block):
+class MapPlan(MapVote):
     """A vote on folders of maps."""
 
     version: Literal[1] = 1
     """Of the plan's format."""
-    format: Literal["maps", "npz", "joblib"]
+    format: MapFormat
     """See MAP_FORMATS."""
     output: str
     """maps: folder of masks of 0 and 255; npz: CSV file of image_name,class,rle; joblib: such a file of 0 and 1."""
     members: dict[str, str] = Field(min_length=1)
     """Name -> folder; of joblib: file."""
-    rule: Literal["vote", "mean", "low_variance", "soft"] = "mean"
-    """vote: members whose map is not 0; mean: of probabilities; low_variance: their mean, the member that varies least
-    left out where it alone is sure; soft: their sum against the sum of their own thresholds."""
-    at_least: int | Literal["all"] | None = None
-    """For vote: how many members."""
-    threshold: float | None = Field(default=None, gt=0, le=1)
-    """For mean and low_variance: the least mean; for vote: the least share of weights."""
     weights: dict[str, float] | str | None = None
     """For vote and mean: member -> weight, or a CSV file of member,weight or member,score."""
     thresholds: dict[str, float | tuple[float, ...]] | None = None
     """For soft: member -> its threshold, or one for each class."""
-    resize: tuple[int, int] | None = None
-    """For low_variance: height and width that maps are brought to before the mean."""
     classes: tuple[str, ...] = ()
     """For npz: a name for each plane, in order."""
 
@@ -67,27 +58,13 @@ class MapPlan(Block):
     def _listed(cls, members: Any) -> Any:
         return named(members)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _voting(cls, given: Any) -> Any:
-        return {"rule": "vote", **given} if isinstance(given, Mapping) and given.get("format") == "joblib" else given
-
     @model_validator(mode="after")
     def _fits(self) -> MapPlan:
-        if self.format == "joblib" and self.rule != "vote":
-            raise ValueError(f"rule {self.rule} is of probabilities, and joblib holds masks; use vote")
         if self.format == "npz" and not self.classes:
             raise ValueError("npz needs classes; write a name for each plane")
-        if self.format == "npz" and self.rule not in ("soft", "mean"):
-            raise ValueError(f"rule {self.rule} is for format: maps; use soft or mean")
-        if (self.rule == "soft") != (self.thresholds is not None):
-            raise ValueError("thresholds and rule: soft belong together; give both or neither")
-        if self.rule in ("mean", "low_variance") and (self.threshold is None or self.at_least is not None):
-            raise ValueError(f"rule {self.rule} asks for threshold, and not for at_least")
-        if self.rule in ("low_variance", "soft") and self.weights is not None:
-            raise ValueError(f"rule {self.rule} has no weights; leave them out")
-        if self.resize is not None and self.rule != "low_variance":
-            raise ValueError("resize is for rule: low_variance; leave it out")
+        fault = self.fault(self.format, weights=self.weights is not None, thresholds=self.thresholds is not None)
+        if fault is not None:
+            raise ValueError(fault)
         return self
 
 
@@ -122,7 +99,7 @@ def run_maps(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | None 
             for key, paths in files.items():
                 _write(output / f"{key}{paths[0].suffix}", judge.of(_maps(paths), 0))
                 _between(stop, tick)
-    reporter.say(f"{output}: {len(files)} items of {len(plan.members)} members, rule {plan.rule}")
+    reporter.say(f"{output}: {len(files)} items of {len(plan.members)} members, rule {plan.rule_in(plan.format)}")
 
 
 def _vote_books(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | None) -> None:
@@ -149,7 +126,7 @@ def _vote_books(plan: MapPlan, folder: Path, reporter: Reporter, stop: Stop | No
             return judge.of(masks, 0, 1)
 
         write_dictionary(output, first.names, voted)
-    reporter.say(f"{output}: {len(first.names)} items of {len(books)} members, rule {plan.rule}")
+    reporter.say(f"{output}: {len(first.names)} items of {len(books)} members, rule {plan.rule_in(plan.format)}")
 
 
 def _between(stop: Stop | None, tick: Any) -> None:
@@ -186,7 +163,8 @@ class _Judge:
         self.plan = plan
         self.weights = list(exact_weights(plan.weights, plan.members, "vote", folder).values())
         self.thresholds: list[tuple[float, ...]] = []
-        if plan.rule == "vote":
+        self.rule = plan.rule_in(plan.format)
+        if self.rule == "vote":
             self.shares, self.need = _hard(plan, self.weights)
         if plan.thresholds is not None:
             odd = sorted(set(plan.thresholds) ^ set(plan.members))
@@ -205,12 +183,12 @@ class _Judge:
     def of(self, maps: Sequence[NDArray[Any]], plane: int, scale: int | None = None) -> Mask:
         """Return the answer, uint8 (H, W) of 0/1."""
         plan, scale = self.plan, scale or int(np.iinfo(maps[0].dtype).max)
-        if plan.rule == "vote":
+        if self.rule == "vote":
             return votes_maps.hard(maps, self.shares, self.need)
-        if plan.rule == "soft":
+        if self.rule == "soft":
             return votes_maps.soft(maps, [each[plane] for each in self.thresholds], scale)
         assert plan.threshold is not None
-        if plan.rule == "mean":
+        if self.rule == "mean":
             return votes_maps.mean(maps, self.weights, plan.threshold, scale)
         return votes_maps.low_variance(maps, plan.threshold, scale, plan.resize)
 

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from maskwright.core.labels import Task
 from maskwright.core.recipe.base import Block
+from maskwright.core.recipe.map_votes import MapVoteOutput
 from maskwright.core.recipe.scene_output import ScenesOutput
 from maskwright.core.recipe.sources import Below
-from maskwright.core.recipe.votes import OUT_OF_FOLD, Group, groups_of, leaves, voter, with_folds
+from maskwright.core.recipe.votes import OUT_OF_FOLD, Group, groups_of, leaves, leaves_of, voter, with_folds
 
 
 class MasksOutput(Block):
@@ -110,6 +111,7 @@ Output = Annotated[
     | RleCsvOutput
     | ClassStringOutput
     | VoteOutput
+    | MapVoteOutput
     | JoblibOutput
     | TiffOutput
     | ScenesOutput
@@ -135,7 +137,7 @@ def _written(output: Output) -> str | None:
     """Return the file or folder below output/ that the recipe names, if it names one."""
     if isinstance(output, VoteOutput):
         return output.of.file
-    if isinstance(output, RleCsvOutput | ClassStringOutput | JoblibOutput):
+    if isinstance(output, RleCsvOutput | ClassStringOutput | JoblibOutput | MapVoteOutput):
         return output.file
     return output.folder if isinstance(output, TiffOutput) else None
 
@@ -151,7 +153,11 @@ def vote_clashes(outputs: Sequence[Output], members: Mapping[str, bool], folds: 
     """
     found: list[str] = []
     for index, output in enumerate(outputs):
-        if not isinstance(output, VoteOutput) or not members:
+        if not members:
+            continue
+        if isinstance(output, MapVoteOutput):
+            found += _voter_clashes(f"output[{index}].members", leaves_of(output.members, folds), members, folds)
+        if not isinstance(output, VoteOutput):
             continue
         where = f"output[{index}].group"
         for group in groups_of(output.group):
@@ -161,14 +167,21 @@ def vote_clashes(outputs: Sequence[Output], members: Mapping[str, bool], folds: 
                 found.append(f"{where}: scores: {OUT_OF_FOLD} need items held out, and folds.kind: all holds none out")
             elif group.rule == "best" and (not isinstance(output.of, RleCsvOutput) or output.of.class_column is None):
                 found.append(f"{where}: rule: best takes each class from one member; of needs a class_column")
-        for leaf in leaves(with_folds(output.group, folds)):
-            name, fold = voter(leaf)
-            if name not in members:
-                found.append(f"{where}: no member '{name}'; the recipe has {', '.join(members)}")
-            elif fold is not None and fold >= folds:
-                found.append(f"{where}: no fold {fold} of {name}; there are folds 0 to {folds - 1}")
-            elif fold is not None and not members[name]:
-                found.append(f"{where}: {leaf} votes, so write members.{name}.predict.keep_folds: true")
+        found += _voter_clashes(where, leaves(with_folds(output.group, folds)), members, folds)
+    return found
+
+
+def _voter_clashes(where: str, named: Sequence[str], members: Mapping[str, bool], folds: int) -> list[str]:
+    """List members and folds of them that vote and are not there, or are not kept."""
+    found = []
+    for leaf in named:
+        name, fold = voter(leaf)
+        if name not in members:
+            found.append(f"{where}: no member '{name}'; the recipe has {', '.join(members)}")
+        elif fold is not None and fold >= folds:
+            found.append(f"{where}: no fold {fold} of {name}; there are folds 0 to {folds - 1}")
+        elif fold is not None and not members[name]:
+            found.append(f"{where}: {leaf} votes, so write members.{name}.predict.keep_folds: true")
     return found
 
 
@@ -188,6 +201,8 @@ def _clashes(output: Output, task: Task) -> list[str]:
             return [f"rle_csv with rows: instance is for binary tasks; the task is {task.kind}"]
         if output.key_column == output.rle_column or output.class_column in (output.key_column, output.rle_column):
             return ["the columns must have different names"]
+    if isinstance(output, MapVoteOutput) and (found := output.clashes(task)):
+        return found
     name = _written(output)
     if name is not None and ("/" in name or "\\" in name or name in ("", ".", "..", "masks", "scenes")):
         return [f"{'folder' if isinstance(output, TiffOutput) else 'file'}: '{name}' must be a plain file name"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -90,11 +91,19 @@ def with_folds(group: Group, count: int) -> Group:
         if isinstance(one, Group):
             members[name] = with_folds(one, count)
         elif one.endswith(".folds"):
-            leaves_of = [f"{one.removesuffix('.folds')}.fold{fold}" for fold in range(count)]
-            members.update({leaf: leaf for leaf in leaves_of})
+            members.update({leaf: leaf for leaf in leaves_of([one], count)})
         else:
             members[name] = one
     return group.model_copy(update={"members": members})
+
+
+def leaves_of(members: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return members with NAME.folds replaced by NAME.fold0, NAME.fold1 and so on, all of them."""
+    each = (
+        [f"{one.removesuffix('.folds')}.fold{fold}" for fold in range(count)] if one.endswith(".folds") else [one]
+        for one in members
+    )
+    return tuple(leaf for found in each for leaf in found)
 
 
 def in_files(group: Group, suffix: str) -> Group:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.core.errors import InputError
+from maskwright.core.files import stored_name
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
@@ -18,7 +19,7 @@ from maskwright.data.pixels.rasters import SUFFIXES, read_palette
 from maskwright.data.sources import planes
 from maskwright.data.sources.base import Label, Source, Valid
 from maskwright.data.sources.encodings import Masked, read_encoded
-from maskwright.data.sources.listing import Listing, Naming, likes, list_images, stored_name
+from maskwright.data.sources.listing import Listing, Naming, likes, list_images
 
 HINTS = 100
 """Masks without an image up to which the folder is searched for files of other formats."""

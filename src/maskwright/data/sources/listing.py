@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from maskwright.core.errors import InputError, from_os_error
-from maskwright.core.files import safe_name
 from maskwright.data.findings import Finding
 from maskwright.data.pixels.rasters import SUFFIXES
 
@@ -209,8 +208,3 @@ def case_twins(keys: Mapping[str, Path], where: Path) -> list[Finding]:
 
 def _quoted(keys: Sequence[str]) -> str:
     return " and ".join(f"'{key}'" for key in keys)
-
-
-def stored_name(key: str) -> str:
-    """Return the path below output/masks, without suffix, under which the item of a key is written."""
-    return "/".join(safe_name(part) or "%" for part in key.split("/"))

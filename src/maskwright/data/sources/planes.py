@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from maskwright.core.errors import near
-from maskwright.core.files import safe_name
+from maskwright.core.files import safe_name, stored_name
 from maskwright.core.grid import Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import FolderSource, MaskBlock
 from maskwright.data.findings import Finding
 from maskwright.data.sources.base import Label, Valid
 from maskwright.data.sources.encodings import Masked, read_planes
-from maskwright.data.sources.listing import Listing, stored_name
+from maskwright.data.sources.listing import Listing
 
 Layout = Literal["key/class", "class/key"]
 LAYOUTS: tuple[Layout, ...] = ("key/class", "class/key")

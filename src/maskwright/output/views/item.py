@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core.errors import from_os_error
-from maskwright.core.files import atomic_path, safe_name
+from maskwright.core.files import atomic_path, stored_name
 from maskwright.core.labels import Task, looks_background
 from maskwright.output.report.pictures import thumbnail
 
@@ -99,8 +99,7 @@ def class_mask(label: Label, value: int, task: Task) -> Label:
 
 def place(key: str, ending: str) -> Path:
     """Return an item's file below a folder: each `/` of the key is a folder, other unusual characters are %XX."""
-    *folders, name = [safe_name(part) or "%" for part in key.split("/")]
-    return Path(*folders, f"{name}{ending}")
+    return Path(f"{stored_name(key)}{ending}")
 
 
 def word(name: str, taken: set[str]) -> str:
