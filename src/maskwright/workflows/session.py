@@ -396,6 +396,5 @@ def _check_files(recipe: Recipe, path: Path) -> None:
         if (sample := getattr(table, "sample", None)) is None:
             continue
         where = f"{path}:output.{index}.{'of.' * (table is not output)}sample"
-        file = inside(Path(recipe.data.root), sample, where)
-        if not file.is_file():
+        if not (file := inside(Path(recipe.data.root), sample, where)).is_file():
             raise RecipeError(f"no such file: {file}", where=where, fix="check the path and data.root")
