@@ -52,7 +52,7 @@ class Imported:
     bands: int
     origin: str
     rows: list[Row]
-    left_out: Mapping[str, str]
+    left_out: dict[str, str]
     missing: list[str]
     unused: list[str]
     scope: str
@@ -85,7 +85,7 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
 
     kind = origin_of(origin, wanted.block, wanted.where)
     block = wanted.block.model_copy(update={"weights": None, "stem": "repeat"})
-    checkpoint = read_checkpoint(path, (wanted.key,) if wanted.key else kind.keys)
+    checkpoint = read_checkpoint(path, (wanted.key, *wanted.key.split(".")) if wanted.key else kind.keys)
     mapped = apply_rules(rules_of(kind, block), checkpoint.tensors)
 
     def shapes(bands: int, planes: int) -> dict[str, torch.Size]:
@@ -200,7 +200,14 @@ def _fitted(result: Imported, mapped: Mapped, surgeon: _Surgeon) -> dict[str, Te
         if tensor is not None:
             filled[name] = tensor
     targets = {row.target for row in result.rows}
-    result.unused += [row.source for row in result.rows if row.target not in own and row.how != "a constant"]
+    parts = {plain_name(name).partition(".")[0] for name in own}
+    for row in result.rows:
+        if row.target in own or row.how == "a constant":
+            continue
+        if result.scope == "encoder" and plain_name(row.target).partition(".")[0] not in parts:
+            result.left_out[row.source] = "of the classifier"
+        else:
+            result.unused.append(row.source)
     assert targets >= set(changed), changed
     result.rows = [
         Row(row.source, row.target, ", ".join(filter(None, (row.how, changed.get(row.target, "")))), row.shape)

@@ -121,6 +121,7 @@ MASK2FORMER: Rules = (
     Rule(PIXEL + r"\.adapter_1\.(.*)", r"decoder.pixel.laterals.0.\1"),
     Rule(PIXEL + r"\.layer_1\.(.*)", r"decoder.pixel.smooths.0.\1"),
     Rule(PIXEL + r"\.mask_projection\.(.*)", r"decoder.pixel.mask.\1"),
+    Rule(QUERIES + rf"\.input_projections\.{N}\.(.*)", r"decoder.inputs.\1.\2"),
     Rule(QUERY_LAYER + r"\.cross_attn\.in_proj_(.*)", r"decoder.layers.\1.cross.qkv.\2"),
     Rule(QUERY_LAYER + r"\.cross_attn\.out_proj\.(.*)", r"decoder.layers.\1.cross.out.\2"),
     Rule(QUERY_LAYER + r"\.cross_attn_layer_norm\.(.*)", r"decoder.layers.\1.norm1.\2"),

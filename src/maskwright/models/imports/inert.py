@@ -9,6 +9,8 @@ from typing import Any
 from maskwright.core.errors import InputError
 
 GETATTR = "builtins.getattr"
+PARTIAL = "functools.partial"
+"""How modules keep what they make their layers with; answered by an object that calls nothing."""
 
 
 class Refused(Exception):
@@ -68,7 +70,7 @@ def stand_ins(names: Iterable[str]) -> list[tuple[Any, str]]:
     """
     found: list[tuple[Any, str]] = []
     for name in names:
-        if name != GETATTR and (name.partition(".")[0] in NEVER or name.startswith(CODE)):
+        if name not in (GETATTR, PARTIAL) and (name.partition(".")[0] in NEVER or name.startswith(CODE)):
             raise Refused(name)
         bases = {"name": name, "callable_": any(re.fullmatch(pattern, name) for pattern in DATA)}
         found.append((Inert("Inert", (Still,), bases), name))
@@ -87,13 +89,13 @@ def refusal(name: str, where: object) -> InputError:
 DATA = (
     r"mmengine\.(logging|config|runner)\..*|mmcv\.(utils|runner)\..*|addict\..*",
     r"numpy\.(_?core\.multiarray\.(scalar|_reconstruct|_frombuffer)|_?core\.numeric\._frombuffer|ndarray|dtype|dtypes\.\w+)",
-    r"pathlib\.\w*Path|datetime\.(datetime|date|timedelta)|argparse\.Namespace|(omegaconf|yacs)\..*",
+    r"pathlib\.\w*Path|datetime\.(datetime|date|timedelta)|argparse\.Namespace|(omegaconf|yacs)\..*|functools\.partial|timm\.layers\.format\.Format",
 )
 """Patterns of what trainers put beside weights: a call of such a name is answered by an inert object."""
 CODE = tuple(f"torch.{part}" for part in ("hub", "utils", "jit", "package", "load", "serialization", "ops", "classes"))
 """Parts of torch that load or run things."""
 _NEVER = """
-    __builtin__ __main__ _io _pickle _posixsubprocess _socket ast asyncio atexit bdb builtins cProfile cloudpickle
+    __builtin__ _io _pickle _posixsubprocess _socket ast asyncio atexit bdb builtins cProfile cloudpickle
     code codeop commands copyreg ctypes dill distutils doctest ensurepip fileinput ftplib functools gc getpass glob
     http imp importlib inspect io joblib linecache logging marshal mmap multiprocessing nt operator os pdb pickle
     pip pkgutil platform poplib posix posixpath profile pty pydoc requests runpy setuptools shelve shutil signal

@@ -11,6 +11,9 @@ INDEX = r"\.relative_position_index"
 BLOCK = rf"backbone\.stages\.{N}\.blocks\.{N}"
 OURS = r"encoder.layers.\1.blocks.\2"
 
+BESIDE: Rules = (Rule(r"ema_.*", (), why="the other set of weights that mmcv's EMAHook keeps"),)
+"""Buffers of mmcv 1.x, whose names have no dots."""
+
 SWIN: Rules = (
     Rule(r"backbone\.patch_embed\.projection\.(.*)", r"encoder.patch_embed.proj.\1"),
     Rule(r"backbone\.patch_embed\.norm\.(.*)", r"encoder.patch_embed.norm.\1"),
@@ -99,6 +102,7 @@ MASK2FORMER: Rules = (
     Rule(PIXEL + rf"\.output_convs\.{N}\.conv\.(.*)", r"decoder.pixel.smooths.\1.0.\2"),
     Rule(PIXEL + rf"\.output_convs\.{N}\.gn\.(.*)", r"decoder.pixel.smooths.\1.1.\2"),
     Rule(PIXEL + r"\.mask_feature\.(.*)", r"decoder.pixel.mask.\1"),
+    Rule(rf"decode_head\.decoder_input_projs\.{N}\.(.*)", r"decoder.inputs.\1.\2"),
     Rule(QUERY_LAYER + r"\.cross_attn\.attn\.in_proj_(.*)", r"decoder.layers.\1.cross.qkv.\2"),
     Rule(QUERY_LAYER + r"\.cross_attn\.attn\.out_proj\.(.*)", r"decoder.layers.\1.cross.out.\2"),
     Rule(QUERY_LAYER + r"\.self_attn\.attn\.in_proj_(.*)", r"decoder.layers.\1.among.qkv.\2"),

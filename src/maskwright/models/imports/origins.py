@@ -27,6 +27,8 @@ class Origin:
     named here."""
     scope: Literal["whole", "encoder"] = "whole"
     """What its files hold."""
+    beside: Rules = ()
+    """Of what its files may hold beside a network, whatever that is."""
 
 
 def origin_of(name: str, block: Model, where: str) -> Origin:
@@ -62,7 +64,7 @@ def family_of(block: Model) -> str:
 
 def rules_of(kind: Origin, block: Model) -> list[Rule]:
     """Return the rules for a model: of its architecture, of its encoder and of its auxiliary heads."""
-    return [rule for part in _parts(kind, block) for rule in part]
+    return [*(rule for part in _parts(kind, block) for rule in part), *kind.beside]
 
 
 def _parts(kind: Origin, block: Model) -> Iterator[Rules]:
@@ -95,7 +97,8 @@ ORIGINS: Mapping[str, Origin] = {
             "segformer_mmseg": mmseg.SEGFORMER,
             "upernet_mmseg": mmseg.UPERNET,
             "aux.fcn": mmseg.fcn,
-        }
+        },
+        beside=mmseg.BESIDE,
     ),
     "mmseg": Origin(
         {
@@ -106,7 +109,8 @@ ORIGINS: Mapping[str, Origin] = {
             "swin": mmseg.SWIN,
             "upernet_mmseg": mmseg.UPERNET,
             "aux.fcn": mmseg.fcn,
-        }
+        },
+        beside=mmseg.BESIDE,
     ),
     "open-cities": Origin({"efficient_fpn": open_cities.decoder, "mish_efficientnet": open_cities.ENCODER}),
     "smp": Origin(

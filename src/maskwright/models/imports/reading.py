@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import pickletools
 import warnings
 import zipfile
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +22,16 @@ from maskwright.models.tensors import read_foreign, read_metadata
 ZIP = b"PK\x03\x04"
 OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How files of torch before 1.6 begin: a pickled magic number."""
+OLD_PICKLES = 4
+"""Those of a file before its tensors: magic number, version, platform, and the object itself."""
+TORCHS = frozenset({"builtins.bytearray", "builtins.complex", "builtins.set", "torch.serialization._get_layout"})
+"""Names that torch's own reader takes, and that have no stand-in."""
 DEEP = 4
 """Levels of mappings in mappings that are looked into."""
-WRAPPERS = ("module.", "_orig_mod.")
-"""What DDP and compile put before every name."""
+WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
+"""What DDP, compile and the classes that trainers wrap networks in put before every name."""
+COUNTERS = ("n_averaged", "steps", "num_updates", "decay")
+"""Numbers that running averages keep beside their weights, whose names may have a wrapper that these have not."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Checkpoint:
     told: Mapping[str, str] = field(default_factory=dict)
     """Texts that a safetensors file carries, e.g. licence."""
     odd: tuple[str, ...] = ()
-    """Entries among the tensors that are none."""
+    """Entries among the weights that are none: no tensors, or counters of an average."""
 
 
 def read_checkpoint(path: Path, keys: Sequence[str]) -> Checkpoint:
@@ -76,16 +84,20 @@ def read_checkpoint(path: Path, keys: Sequence[str]) -> Checkpoint:
     tensors = {name: _plain(tensor, name, path) for name, tensor in given.items() if isinstance(tensor, Tensor)}
     if not tensors:
         raise InputError("holds no tensors", where=path, fix="give a file with a model's weights")
-    odd = tuple(name for name, each in given.items() if not isinstance(each, Tensor))
+    counters = [name for name in COUNTERS if name in tensors and tensors[name].numel() == 1]
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in counters}
+    odd = (*(name for name, each in given.items() if not isinstance(each, Tensor)), *counters)
     return Checkpoint(_unwrapped(tensors), part, dropped, digest, told, odd)
 
 
 def _unpickled(path: Path, *, zipped: bool) -> Any:
     try:
-        inert = []
         if zipped:
             _check_zip(path)
-            inert = stand_ins(torch.serialization.get_unsafe_globals_in_checkpoint(str(path)))
+            named = torch.serialization.get_unsafe_globals_in_checkpoint(str(path))
+        else:
+            named = _named_in_old(path)
+        inert = stand_ins(named)
         with warnings.catch_warnings(), torch.serialization.safe_globals(inert):  # type: ignore[arg-type]
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -99,10 +111,29 @@ def _unpickled(path: Path, *, zipped: bool) -> Any:
         raise _unreadable(str(error), path) from None
 
 
+def _named_in_old(path: Path) -> list[str]:
+    """Return what the pickles of a file of torch before 1.6 name, without opening any."""
+    found: set[str] = set()
+    with path.open("rb") as stream:
+        for _ in range(OLD_PICKLES):
+            for code, given, _ in pickletools.genops(stream):
+                if code.name == "GLOBAL":
+                    module, name = str(given).split(" ", 1)
+                    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+                    found.add(f"{module}.{name}")
+    return sorted(found - TORCHS)
+
+
 def _unreadable(text: str, path: Path) -> InputError:
     for mark in ("Unsupported global: GLOBAL ", "unsupported GLOBAL ", "unrecognized function "):
         if mark in text:
             return refusal(text.partition(mark)[2].split()[0], path)
+    if "Only persistent_load of storage is allowed" in text:
+        return InputError(
+            "refused: opening it would call the classes of a whole model, kept in the way of torch before 1.6",
+            where=path,
+            fix="save the model's state dict with torch.save where it was made",
+        )
     text = text.rpartition("WeightsUnpickler error: ")[2].strip()
     reason = text.splitlines()[0][:100] if text else "it ends early"
     return InputError(
@@ -192,6 +223,6 @@ def _plain(tensor: Tensor, name: str, path: Path) -> Tensor:
 
 def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for wrapper in WRAPPERS * 2:
-        if all(name.startswith(wrapper) for name in tensors):
+        if tensors and all(name.startswith(wrapper) for name in tensors):
             tensors = {name.removeprefix(wrapper): tensor for name, tensor in tensors.items()}
     return tensors

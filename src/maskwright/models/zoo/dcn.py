@@ -24,18 +24,33 @@ class Deform(nn.Module):
         groups: of channels that share places and weights; they divide C.
         offset_scale: what both the regular grid and the learned offsets are multiplied by.
         eps: of the layer norm.
+        guide: side of the convolution that offsets and weights are made from.
+        centre: whether each group learns how much of its own pixel passes unsampled.
     """
 
-    def __init__(self, channels: int, groups: int, offset_scale: float = 1.0, eps: float = 1e-6) -> None:
+    def __init__(
+        self,
+        channels: int,
+        groups: int,
+        offset_scale: float = 1.0,
+        eps: float = 1e-6,
+        *,
+        guide: int = SIDE,
+        centre: bool = False,
+    ) -> None:
         super().__init__()
         assert channels % groups == 0, (channels, groups)
         self.groups, self.offset_scale = groups, offset_scale
-        self.depthwise = nn.Conv2d(channels, channels, SIDE, padding=SIDE // 2, groups=channels)
+        self.depthwise = nn.Conv2d(channels, channels, guide, padding=guide // 2, groups=channels)
         self.norm = nn.LayerNorm(channels, eps=eps)
         self.offset = nn.Linear(channels, groups * POINTS * 2)
         self.mask = nn.Linear(channels, groups * POINTS)
         self.input_proj = nn.Linear(channels, channels)
         self.output_proj = nn.Linear(channels, channels)
+        self.centre = nn.Linear(channels, groups) if centre else None
+        if self.centre is not None:
+            nn.init.zeros_(self.centre.weight)
+            nn.init.zeros_(self.centre.bias)
         for layer in (self.offset, self.mask):  # begins as a mean over the regular grid
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -55,6 +70,9 @@ class Deform(nn.Module):
         grid = places(offset, self.offset_scale)
         mask = mask.permute(0, 3, 4, 1, 2).reshape(batch * self.groups, POINTS, height, width)
         found = weigh(value, grid, mask)
+        if self.centre is not None:
+            own = self.centre(guide).sigmoid().movedim(3, 1).reshape(batch * self.groups, 1, height, width)
+            found = found * (1 - own) + value * own
         out: Tensor = self.output_proj(found.reshape(batch, channels, height, width).movedim(1, 3))
         return out
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from maskwright.core.recipe.base import Block
 from maskwright.models.heads import Outputs
+from maskwright.models.zoo.parts import mish
 
 CHANNELS = 64
 """Of every map of the pyramid."""
@@ -74,7 +75,7 @@ class EfficientFpnDecoder(nn.Module):
         for part in parts:
             x = x if part is None else part(x)
         x = self.mix_norm(self.mix(x))
-        x = functional.mish(x) if self.mish else functional.relu(x, inplace=True)
+        x = mish(x, self.training) if self.mish else functional.relu(x, inplace=True)
         return x if self.gate is None else x * torch.tanh(self.gate(x))
 
 

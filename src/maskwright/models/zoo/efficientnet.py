@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from maskwright.core.recipe.base import Block
 from maskwright.models.zoo.depth import drop_path
+from maskwright.models.zoo.parts import mish, swish
 
 EPS = 1e-3
 """Of every batch norm here."""
@@ -88,13 +89,13 @@ class MishEfficientNet(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return four maps, finest first."""
-        x = functional.mish(self.stem_norm(self.stem(image)))
+        x = mish(self.stem_norm(self.stem(image)), self.training)
         found = []
         for place, block in enumerate(self.blocks):
             x = block(x)
             if place in self._taps:
                 found.append(x)
-        return [*found, functional.mish(self.head_norm(self.head(x)))]
+        return [*found, mish(self.head_norm(self.head(x)), self.training)]
 
 
 class Inverted(nn.Module):
@@ -120,9 +121,9 @@ class Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, new, h, w)."""
-        wide = x if self.expand is None else functional.silu(self.expand_norm(self.expand(x)))
-        wide = functional.silu(self.depthwise_norm(self.depthwise(wide)))
-        weights = self.excite(functional.silu(self.squeeze(wide.mean((2, 3), keepdim=True))))
+        wide = x if self.expand is None else swish(self.expand_norm(self.expand(x)), self.training)
+        wide = swish(self.depthwise_norm(self.depthwise(wide)), self.training)
+        weights = self.excite(swish(self.squeeze(wide.mean((2, 3), keepdim=True)), self.training))
         change: Tensor = self.project_norm(self.project(wide * weights.sigmoid()))
         return x + drop_path(change, self.drop, self.training) if self.adds else change
 

@@ -70,6 +70,21 @@ ENCODERS: Mapping[str, EncoderKind] = {
     "hrnet_w44": EncoderKind("hrnet", HrNetOptions(width=44), HrNet, "tu-hrnet_w44.ms_in1k"),
     "hrnet_w48": EncoderKind("hrnet", HrNetOptions(), HrNet, "tu-hrnet_w48.ms_in1k"),
     "hrnet_w64": EncoderKind("hrnet", HrNetOptions(width=64), HrNet, "tu-hrnet_w64.ms_in1k"),
+    "internimage_h": EncoderKind(
+        "internimage",
+        InternImageOptions(
+            channels=320,
+            depths=(6, 6, 32, 6),
+            groups=(10, 20, 40, 80),
+            layer_scale=None,
+            guide_kernel=5,
+            centre_scale=True,
+            inner_norm=True,
+            extra_norms=(5, 11, 17, 23, 29),
+            drop_path=0.4,
+        ),
+        InternImage,
+    ),
     "internimage_t": EncoderKind("internimage", InternImageOptions(), InternImage),
     "internimage_s": EncoderKind(
         "internimage",

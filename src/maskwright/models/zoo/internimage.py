@@ -15,6 +15,8 @@ from maskwright.models.zoo.depth import drop_path
 
 EPS = 1e-6
 """Of every layer norm."""
+EXTRA = 2
+"""The level that `extra_norms` is of, from 0."""
 Four = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
 
 
@@ -35,6 +37,15 @@ class InternImageOptions(Block):
     """What each channel's learned factor begins at; null: no factors."""
     offset_scale: float = Field(default=1.0, gt=0, le=16)
     """What the grid of sampling points and its learned offsets are multiplied by."""
+    guide_kernel: Literal[1, 3, 5, 7, 9] = 3
+    """Side of the convolution that offsets and weights are made from (5 in H and G)."""
+    centre_scale: bool = False
+    """Whether each group of channels learns how much of its own pixel passes unsampled (H and G); a level then ends in
+    a norm whatever post_norm says."""
+    inner_norm: bool = False
+    """A second norm, behind convolution and perceptron (H and G); it goes with neither layer_scale nor post_norm."""
+    extra_norms: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Blocks of the third level, from 0, that a further norm follows (5, 11, 17, 23, 29 in H)."""
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     """How often a block's change is left out in training, of the last block."""
     drop_path_type: Literal["linear", "uniform"] = "linear"
@@ -49,6 +60,11 @@ class InternImageOptions(Block):
         for level, groups in enumerate(self.groups):
             if self.channels * 2**level % groups:
                 raise ValueError(f"{self.channels * 2**level} channels of level {level} do not make {groups} groups")
+        if self.inner_norm and (self.post_norm or self.layer_scale is not None):
+            raise ValueError("inner_norm goes with neither post_norm nor layer_scale; set layer_scale: null")
+        third = self.depths[EXTRA] if len(self.depths) > EXTRA else 0
+        if len(set(self.extra_norms)) < len(self.extra_norms) or max(self.extra_norms, default=-1) >= third:
+            raise ValueError(f"extra_norms {self.extra_norms} are not different blocks of {third}; count from 0")
         return self
 
 
@@ -107,13 +123,18 @@ class Level(nn.Module):
         super().__init__()
         channels = options.channels * 2**place
         self.blocks = nn.ModuleList(InternBlock(options, channels, options.groups[place], drop) for drop in drops)
-        self.norm = nn.Identity() if options.post_norm else nn.LayerNorm(channels, eps=EPS)
+        ends = not options.post_norm or options.centre_scale
+        self.norm = nn.LayerNorm(channels, eps=EPS) if ends else nn.Identity()
+        self.extra = options.extra_norms if place == EXTRA else ()
+        self.extra_norms = nn.ModuleList(nn.LayerNorm(channels, eps=EPS) for _ in self.extra)
         self.downsample = Downsample(channels) if place + 1 < len(options.depths) else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level's map and what the next level begins with, by channels last."""
-        for block in self.blocks:
+        for place, block in enumerate(self.blocks):
             x = block(x)
+            if place in self.extra:
+                x = self.extra_norms[self.extra.index(place)](x)
         x = self.norm(x)
         return x, x if self.downsample is None else self.downsample(x)
 
@@ -139,20 +160,29 @@ class InternBlock(nn.Module):
         super().__init__()
         self.post_norm, self.drop = options.post_norm, drop
         self.norm1 = nn.LayerNorm(channels, eps=EPS)
-        self.dcn = Deform(channels, groups, options.offset_scale, EPS)
+        self.dcn = Deform(
+            channels, groups, options.offset_scale, EPS, guide=options.guide_kernel, centre=options.centre_scale
+        )
         self.norm2 = nn.LayerNorm(channels, eps=EPS)
         self.mlp = Perceptron(channels, int(channels * options.mlp_ratio), options.dropout)
+        self.inner1 = nn.LayerNorm(channels, eps=EPS) if options.inner_norm else None
+        self.inner2 = nn.LayerNorm(channels, eps=EPS) if options.inner_norm else None
         start = options.layer_scale
         self.gamma1 = None if start is None else nn.Parameter(torch.full((channels,), start))
         self.gamma2 = None if start is None else nn.Parameter(torch.full((channels,), start))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, H, W, C) for (B, H, W, C)."""
-        x = x + self._change(x, self.dcn, self.norm1, self.gamma1)
-        return x + self._change(x, self.mlp, self.norm2, self.gamma2)
+        x = x + self._change(x, (self.norm1, self.dcn, self.inner1), self.gamma1)
+        return x + self._change(x, (self.norm2, self.mlp, self.inner2), self.gamma2)
 
-    def _change(self, x: Tensor, inner: nn.Module, norm: nn.Module, gamma: Tensor | None) -> Tensor:
+    def _change(
+        self, x: Tensor, parts: tuple[nn.Module, nn.Module, nn.LayerNorm | None], gamma: Tensor | None
+    ) -> Tensor:
+        norm, inner, behind = parts
         change: Tensor = norm(inner(x)) if self.post_norm else inner(norm(x))
+        if behind is not None:
+            change = behind(change)
         return drop_path(change if gamma is None else gamma * change, self.drop, self.training)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from maskwright.core.recipe.base import Block
 from maskwright.models.heads import Outputs, Queries
 from maskwright.models.zoo.own import need_maps
-from maskwright.models.zoo.pixel_decoder import GROUPS, LEVELS, PixelDecoder, Sizes, positions
+from maskwright.models.zoo.pixel_decoder import GROUPS, LEVELS, Layers, PixelDecoder, Sizes, positions
 
 AT_ONCE = 8
 """Queries whose masks are enlarged at once in prediction: all together need a hundred planes of the image."""
@@ -43,6 +43,20 @@ class Mask2FormerOptions(Block):
     """Layers of the queries' decoder."""
     hidden: int = Field(default=2048, ge=1)
     """Hidden units of their MLPs."""
+    pixel_channels: int | None = Field(default=None, ge=GROUPS, multiple_of=GROUPS)
+    """Of the features of pixels, a multiple of 32; null: as channels."""
+    pixel_heads: int | None = Field(default=None, ge=1)
+    """Of the attention over the encoder's maps; null: as heads."""
+    mask_channels: int | None = Field(default=None, ge=1)
+    """That masks are the product of; null: as pixel_channels."""
+    project: bool = False
+    """A 1 x 1 convolution between pixels and queries even where their channels are as many."""
+
+    @property
+    def pixels(self) -> tuple[int, int, int]:
+        """Channels and heads of the attention over the encoder's maps, and channels of masks."""
+        wide = self.pixel_channels or self.channels
+        return wide, self.pixel_heads or self.heads, self.mask_channels or wide
 
 
 class Attention(nn.Module):
@@ -123,14 +137,18 @@ class QueryDecoder(nn.Module):
     def __init__(self, maps: tuple[int, ...], options: Mask2FormerOptions) -> None:
         super().__init__()
         wide = options.channels
-        self.pixel = PixelDecoder(maps, wide, options.heads, options.points, options.pixel_layers, options.pixel_hidden)
+        pixels, heads, masks = options.pixels
+        layers = Layers(options.pixel_layers, heads, options.points, options.pixel_hidden)
+        self.pixel = PixelDecoder(maps, pixels, masks, layers)
+        between = pixels != wide or options.project
+        self.inputs = nn.ModuleList(nn.Conv2d(pixels, wide, 1) if between else nn.Identity() for _ in range(LEVELS))
         self.features = nn.Embedding(options.queries, wide)
         self.places = nn.Embedding(options.queries, wide)
         self.level_embed = nn.Embedding(LEVELS, wide)
         self.layers = nn.ModuleList([QueryLayer(options) for _ in range(options.layers)])
         self.norm = nn.LayerNorm(wide)
         self.mask_embed = nn.Sequential(
-            nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, wide)
+            nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, wide), nn.ReLU(), nn.Linear(wide, masks)
         )
 
     def forward(self, maps: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -142,8 +160,10 @@ class QueryDecoder(nn.Module):
         pixels, coarse = self.pixel(maps)
         sizes: Sizes = [(each.shape[-2], each.shape[-1]) for each in coarse]
         looked = []
-        for each, (height, width), level in zip(coarse, sizes, self.level_embed.weight, strict=True):
-            plain = each.flatten(2).transpose(1, 2) + level
+        for bring, each, (height, width), level in zip(
+            self.inputs, coarse, sizes, self.level_embed.weight, strict=True
+        ):
+            plain = bring(each).flatten(2).transpose(1, 2) + level
             looked.append((plain + positions(height, width, plain.shape[2], plain), plain))
         queries = self.features.weight.expand(pixels.shape[0], -1, -1)
         said = [self._say(queries, pixels)]
@@ -261,6 +281,12 @@ class MapMask2Former(nn.Module):
         return functional.interpolate(self.coarse(image), size=size, mode="bilinear", align_corners=False)
 
 
+def multiple(encoder: Any, options: Mask2FormerOptions) -> int:
+    """Return what sides are padded to a multiple of: 32 as in mmsegmentation; SEEDS 003 (maps) padded nothing."""
+    del encoder
+    return 1 if options.answer == "maps" else 32
+
+
 def make_mask2former(encoder: Any, options: Mask2FormerOptions, planes: int) -> nn.Module:
     """Join encoder and decoders.
 
@@ -268,7 +294,9 @@ def make_mask2former(encoder: Any, options: Mask2FormerOptions, planes: int) -> 
         ValueError: the encoder has too few maps, or heads do not divide channels.
     """
     need_maps(encoder, LEVELS + 1)
-    if options.channels % options.heads:
-        raise ValueError(f"{options.channels} channels do not divide by {options.heads} heads")
+    pixels, heads, _ = options.pixels
+    for channels, number in ((options.channels, options.heads), (pixels, heads)):
+        if channels % number:
+            raise ValueError(f"{channels} channels do not divide by {number} heads")
     kind = MapMask2Former if options.answer == "maps" else Mask2Former
     return kind(encoder, options, planes)

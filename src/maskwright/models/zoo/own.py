@@ -73,6 +73,8 @@ class Own:
     """Families of encoders that fit; empty: whatever gives maps at several strides."""
     stride: int = 1
     """Pixels; what images are padded to a multiple of. 1: as they are, where the original does not pad."""
+    multiple: Callable[[Any, Any], int] | None = None
+    """From encoder and options to what counts instead of `stride`, where that is not the same for all."""
     minimum: int = 32
     """Pixels; least side."""
     border: Literal["mirror", "zeros"] = "mirror"
@@ -105,7 +107,8 @@ class Own:
             ) from error
         if kind is not None and pretrained:
             _fill_encoder(network, block, bands, where)
-        stride = self.stride if found is None else math.lcm(self.stride, found.stride)
+        stride = self.stride if self.multiple is None else self.multiple(encoder, outer)
+        stride = stride if found is None else math.lcm(stride, found.stride)
         return SegModel(network, stride, -(-max(self.minimum, stride) // stride) * stride, self.border)
 
     def _check_encoder(self, block: Model, where: str) -> None:

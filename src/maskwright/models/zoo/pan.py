@@ -37,7 +37,7 @@ class Pan(nn.Module):
         self.segmentation_head = SegmentationHead(options.decoder_channels, planes, 3, upsampling=4)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return logits (B, K, H, W) of an image (B, C, H, W) whose sides divide by 32."""
+        """Return logits (B, K, H, W) of an image (B, C, H, W) whose sides divide by 4."""
         maps = self.encoder(image)
         logits: Tensor = self.segmentation_head(self.decoder([image, image, *maps]))
         return logits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -32,6 +33,16 @@ def head(channels: int, planes: int, dropout: float) -> nn.Sequential:
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
     return nn.Sequential(nn.Dropout2d(dropout), layer)
+
+
+def mish(x: Tensor, training: bool) -> Tensor:
+    """Return Mish of x; outside of training bit for bit as SEEDS 004 wrote it out."""
+    return functional.mish(x) if training else x * torch.tanh(functional.softplus(x))
+
+
+def swish(x: Tensor, training: bool) -> Tensor:
+    """Return Swish of x; outside of training bit for bit as efficientnet-pytorch writes it out."""
+    return functional.silu(x) if training else x * torch.sigmoid(x)
 
 
 def resized(maps: Tensor, like: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -124,26 +125,36 @@ class PixelLayer(nn.Module):
         return result
 
 
+class Layers(NamedTuple):
+    """The layers of attention of a pixel decoder."""
+
+    depth: int
+    heads: int
+    points: int
+    """Places that a head looks at on each map."""
+    hidden: int
+    """Units of their MLPs."""
+
+
 class PixelDecoder(nn.Module):
     """From an encoder's maps to features of each pixel, and three maps that queries look at.
 
     Args:
         maps: channels of the encoder's maps, finest first, LEVELS + 1 or more.
-        channels: of all that comes out.
-        heads: of attention.
-        points: of attention.
+        channels: of the three maps.
+        features: channels of the features of each pixel.
         layers: of attention.
-        hidden: units of its MLPs.
     """
 
-    def __init__(self, maps: Sequence[int], channels: int, heads: int, points: int, layers: int, hidden: int) -> None:
+    def __init__(self, maps: Sequence[int], channels: int, features: int, layers: Layers) -> None:
         super().__init__()
         coarse, fine = list(maps[: -LEVELS - 1 : -1]), list(maps[:-LEVELS][::-1])
         self.inputs = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(wide, channels, 1), nn.GroupNorm(GROUPS, channels)) for wide in coarse]
         )
         self.levels = nn.Parameter(torch.randn(LEVELS, channels))
-        self.layers = nn.ModuleList([PixelLayer(channels, heads, points, hidden) for _ in range(layers)])
+        depth, heads, points, hidden = layers
+        self.layers = nn.ModuleList([PixelLayer(channels, heads, points, hidden) for _ in range(depth)])
         self.laterals = nn.ModuleList(
             [nn.Sequential(nn.Conv2d(wide, channels, 1, bias=False), nn.GroupNorm(GROUPS, channels)) for wide in fine]
         )
@@ -155,7 +166,7 @@ class PixelDecoder(nn.Module):
                 for _ in fine
             ]
         )
-        self.mask = nn.Conv2d(channels, channels, 1)
+        self.mask = nn.Conv2d(channels, features, 1)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return features (B, C, h, w) at the finest map's size, and three maps, coarsest first.

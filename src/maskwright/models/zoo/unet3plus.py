@@ -84,6 +84,12 @@ def make_unet3plus(encoder: Any, options: Unet3PlusOptions, planes: int) -> nn.M
     return Segmenter(encoder, decoder, nn.Conv2d(decoder.out_channels, planes, 3, padding=1))
 
 
+def multiple(encoder: Any, options: Unet3PlusOptions) -> int:
+    """Return what sides must divide by for maps to halve exactly: 16 for five levels, as in the original."""
+    del options
+    return int(max(encoder.strides))
+
+
 def stages(decoder: nn.Module) -> list[nn.Module]:
     """Return the decoder's maps that deep supervision can look at: all but the finest."""
     nodes = decoder.nodes
