@@ -7,15 +7,17 @@ import pytest
 from cli_helpers import draw
 from PIL import Image
 
+from maskwright.core.errors import InputError
 from maskwright.core.files import read_json
 from maskwright.core.progress import Silent
+from maskwright.core.recipe.load import digest, load_recipe
 from maskwright.core.runs import RunFolder
 from maskwright.ensembling.honest import Gain
 from maskwright.models.tensors import read_tensors, write_tensors
 from maskwright.training.keep import DONE
-from maskwright.workflows import selftrain
+from maskwright.workflows import lineage, selftrain
 from maskwright.workflows.jobs import fold_job
-from maskwright.workflows.lessons import read_rows, table_of
+from maskwright.workflows.lessons import read_rows, table_of, write_rows
 from maskwright.workflows.session import open_session
 from maskwright.workflows.story.rounds import rounds_facts
 
@@ -157,7 +159,9 @@ def copied(folder_set, tmp_path):
     return folder_set
 
 
-def test_near_copies_of_what_a_fold_is_scored_on_teach_other_folds_alone(cli, tmp_path, copied, write_recipe):
+def test_near_copies_of_what_a_fold_is_scored_on_teach_other_folds_alone(
+    cli, tmp_path, copied, write_recipe, monkeypatch
+):
     path = write_recipe(copied)
     code, out, err = cli("selftrain", path, "--unlabelled", "pool")
     assert code == 0, err
@@ -178,6 +182,18 @@ def test_near_copies_of_what_a_fold_is_scored_on_teach_other_folds_alone(cli, tm
         assert taken == ({"s0", "s1"} if each == fold else {"s0", "s1", "again", "turned"})
         job = fold_job(open_session(str(student.root), [], Silent()), "a", each)
         assert set(job.beside.keys) == taken
+
+    told = read_json(student.root / "lessons.json")
+    rows = [row._replace(taken=True) for row in read_rows(table_of(student, fold))]
+    told["folds"][str(fold)]["labels"] = digest([list(row) for row in rows])
+    with monkeypatch.context() as forged:
+        forged.setattr(lineage, "_check_models", lambda *_: None)
+        write_rows(table_of(student, fold), rows)
+        (student.root / "lessons.json").write_text(json.dumps(told))
+        with pytest.raises(
+            InputError, match=f"again.safetensors: .* shows what fold {fold} is scored on, and is learnt"
+        ):
+            lineage.prove(student, load_recipe(path))
 
     copied["folds"]["duplicates"] = "refuse"
     code, _, err = cli("selftrain", write_recipe(copied), "--unlabelled", "pool", "--out", "strict")
@@ -200,6 +216,22 @@ def test_near_copies_of_what_a_fold_is_scored_on_teach_other_folds_alone(cli, tm
         "again": [1 - fold],
         "turned": [1 - fold],
     }
+
+
+@pytest.mark.parametrize("verb", [("selftrain", "--unlabelled"), ("mine", "--pool")])
+def test_copies_of_test_items_are_refused_where_the_rules_forbid_them(cli, tmp_path, copied, write_recipe, verb):
+    (tmp_path / "set" / "test").mkdir()
+    (tmp_path / "set" / "images" / "s3.png").rename(tmp_path / "set" / "test" / "t.png")
+    (tmp_path / "set" / "masks" / "s3.png").unlink()
+    copied["data"]["test"] = {"format": "folder", "images": "test"}
+    copied["rules"] = {"test_labels": "forbidden"}
+    code, _, err = cli(verb[0], write_recipe(copied), verb[1], "pool")
+    assert code == 2
+    assert err.splitlines()[-1].endswith(
+        "pool: 2 images show what test items show, which rules.test_labels forbids: 'again' ~ 't' (the same picture), "
+        "'turned' ~ 't' (mirrored or turned); take them away, or set rules.test_labels: allowed"
+    )
+    assert not (tmp_path / "runs" / "tiny" / "members").exists()
 
 
 def test_copies_of_the_hold_out_are_learnt_from_by_nobody(cli, tmp_path, copied, write_recipe):

@@ -83,14 +83,11 @@ def find_copies(
     scored = tuple(sorted(row.key for row in session.fold_rows() if row.fold != TRAIN_ONLY))
     buffer = folds.spatial.buffer if folds.spatial is not None else 0.0
     made_from = digest([session.files.of(source), keys, session.train_files, scored, buffer])
-    plain = read_json(path) if path.exists() else {}
-    found: tuple[Copy, ...]
-    if (plain.get("version"), plain.get("made_from")) == (VERSION, made_from):
-        found = tuple(Copy(*row) for row in plain["copies"])
-    else:
-        pictured = _search(session, source, keys, scored, known or {})
+    found = _read(path, made_from)
+    if found is None:
+        pictured = _search(session, (source, keys), (session.train_source, scored), known or {})
         found = tuple(sorted({*pictured, *_on_ground(session, source, keys, scored, buffer)}))
-        write_json(path, {"version": VERSION, "made_from": made_from, "copies": [list(one) for one in found]})
+        _write(path, made_from, found)
     if found and folds.duplicates == "refuse":
         raise InputError(
             f"{_count(found)} of the pool {_show(found)} what labelled items show that are scored: {in_words(found)}",
@@ -100,20 +97,70 @@ def find_copies(
     return found
 
 
+def refuse_test_copies(
+    session: Session,
+    source: Source,
+    keys: tuple[str, ...],
+    place: tuple[Path, str],
+    known: Mapping[str, Glance] | None = None,
+) -> None:
+    """Refuse images of a pool that show what a test item shows, where the recipe's rules forbid to learn from those.
+
+    Args:
+        session: its recipe says so; nothing is looked for otherwise.
+        source: the pool.
+        keys: its images.
+        place: JSON file that is written, and what the pool is called in messages.
+        known: glances at some of them.
+
+    Raises:
+        InputError: there are some, or an image cannot be read.
+    """
+    test, (path, where) = session.test_source, place
+    if test is None or session.recipe.rules.test_labels != "forbidden":
+        return
+    made_from = digest([session.files.of(source), keys, session.test_files, test.keys])
+    found = _read(path, made_from)
+    if found is None:
+        found = tuple(sorted(_search(session, (source, keys), (test, test.keys), known or {})))
+        _write(path, made_from, found)
+    if found:
+        raise InputError(
+            f"{_count(found)} {_show(found)} what test items show, which rules.test_labels forbids: {in_words(found)}",
+            where=where,
+            fix="take them away, or set rules.test_labels: allowed",
+        )
+
+
+def _read(path: Path, made_from: str) -> tuple[Copy, ...] | None:
+    """Return what was found before; None: of something else, or never."""
+    plain = read_json(path) if path.exists() else {}
+    if (plain.get("version"), plain.get("made_from")) != (VERSION, made_from):
+        return None
+    return tuple(Copy(*row) for row in plain["copies"])
+
+
+def _write(path: Path, made_from: str, found: tuple[Copy, ...]) -> None:
+    write_json(path, {"version": VERSION, "made_from": made_from, "copies": [list(one) for one in found]})
+
+
 def _search(
-    session: Session, source: Source, keys: tuple[str, ...], scored: tuple[str, ...], known: Mapping[str, Glance]
+    session: Session,
+    pool: tuple[Source, tuple[str, ...]],
+    others: tuple[Source, tuple[str, ...]],
+    known: Mapping[str, Glance],
 ) -> list[Copy]:
-    """Compare pictures."""
-    pool = {key: known[key] for key in keys if key in known}
-    with session.reporter.task("look for near copies", len(keys) + len(scored), len(pool)) as tick:
-        pool |= _glances(session, source, [key for key in keys if key not in pool], tick)
-        ours = _glances(session, session.train_source, scored, tick)
+    """Compare the pictures of a pool with others."""
+    ours = {key: known[key] for key in pool[1] if key in known}
+    with session.reporter.task("look for near copies", len(pool[1]) + len(others[1]), len(ours)) as tick:
+        ours |= _glances(session, pool[0], [key for key in pool[1] if key not in ours], tick)
+        theirs = _glances(session, *others, tick)
     owners: dict[str, list[str]] = {}
-    for item, one in ours.items():
+    for item, one in theirs.items():
         owners.setdefault(one.pixels, []).append(item)
-    found = [Copy(key, item, "equal") for key, one in pool.items() for item in owners.get(one.pixels, ())]
+    found = [Copy(key, item, "equal") for key, one in ours.items() for item in owners.get(one.pixels, ())]
     equal = {(one.key, one.item) for one in found}
-    pairs = similar.pairs(_marks(pool), _marks(ours))
+    pairs = similar.pairs(_marks(ours), _marks(theirs))
     return found + [Copy(pair.a, pair.b, pair.how) for pair in pairs if (pair.a, pair.b) not in equal]
 
 

@@ -17,7 +17,7 @@ from maskwright.ensembling.blend import Decision, read_decision
 from maskwright.ensembling.false_area import Areas, Histograms, compare, histograms
 from maskwright.ensembling.oof import OutOfFold
 from maskwright.workflows import deliver, run, stages
-from maskwright.workflows.copies import tell_copies
+from maskwright.workflows.copies import refuse_test_copies, tell_copies
 from maskwright.workflows.inputs import predict_inputs
 from maskwright.workflows.mine import Mine
 from maskwright.workflows.session import STAGES, Session
@@ -46,6 +46,12 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
     work = Mine(session, folder)
     assert work.source.keys, "a pool without images is refused when it is opened"
     _refuse_tests(session, work)
+    run.run_stages(session, STAGES[:2])
+    if session.main:
+        with session.working():
+            place = (work.root / "test_copies.json", f"--pool {folder}")
+            refuse_test_copies(session, work.source, work.keys, place)
+            tell_copies(session, "mine", work.copies)
     run.run_stages(session, DECIDED)
     if not session.main:
         return
@@ -84,7 +90,6 @@ def _refuse_tests(session: Session, work: Mine) -> None:
 def _list(session: Session, work: Mine) -> MinedList:
     """Write the list, or say that it is there."""
     with session.working():
-        tell_copies(session, "mine", work.copies)
         inputs = work.inputs()
         changes = session.run.check("mine/list", inputs).changes
         if changes and not session.redo and (work.root / "run" / "members").exists():

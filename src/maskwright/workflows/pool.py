@@ -17,7 +17,16 @@ from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds.folds import TRAIN_ONLY
 from maskwright.data.sources.base import Source, limit_keys
 from maskwright.data.sources.open import open_source
-from maskwright.workflows.copies import Copy, Glance, find_copies, fitting, glance, shut_folds, tell_copies
+from maskwright.workflows.copies import (
+    Copy,
+    Glance,
+    find_copies,
+    fitting,
+    glance,
+    refuse_test_copies,
+    shut_folds,
+    tell_copies,
+)
 from maskwright.workflows.session import Session
 
 VERSION = 1
@@ -137,6 +146,8 @@ def look(session: Session, folder: Path | None) -> Pool:
             where=str(folder) if folder is not None else "selftrain.unlabelled",
             fix="take them away, or set rules.test_labels: allowed",
         )
+    where = str(folder) if folder is not None else "selftrain.unlabelled"
+    refuse_test_copies(session, source, used, (session.run.root / "selftrain" / "test_copies.json", where), glances)
     return Pool(source, block, root, used, images, files, known, tests, copies, shut)
 
 

@@ -57,6 +57,7 @@ def run_selftrain(session: Session, unlabelled: Path | None = None, rounds: int 
         "files": pool.files,
         "rules": session.recipe.rules.test_labels,
         "teachers": digest(deliver.decide_inputs(session)),
+        **({"near_copies": digest(pool.shut)} if pool.shut else {}),
     }
     if session.fresh("selftrain", made_from, _files(session), "selftrain"):
         record = read_record(session.run)
