@@ -146,6 +146,26 @@ def test_region_losses_are_smp_s_where_all_classes_occur(kind):
         assert ours({"tversky": {"alpha": alpha, "beta": beta}}, kind, given) == pytest.approx(tversky, rel=1e-5)
 
 
+def test_smooth_dice_is_that_of_seeds_003_and_004_and_absent_classes_count():
+    logits, label, valid = everywhere("multilabel")
+    label[0, 1] = 0  # one class of one image is not there
+    chance = logits.sigmoid()
+    both, either = (chance * label).sum((2, 3)), (chance + label).sum((2, 3))
+    wanted = 1 - (2 * both + 1) / (either + 1)
+    found = ours({"dice": {"per_image": True, "smooth": 1}}, "multilabel", (logits, label, valid))
+    assert found == pytest.approx(wanted.mean().item(), rel=1e-5)
+    left_out = ours({"dice": {"per_image": True}}, "multilabel", (logits, label, valid))
+    assert left_out == pytest.approx(1 - (2 * both / either)[label.sum((2, 3)) > 0].mean().item(), rel=1e-4)
+    logits, label, valid = everywhere("binary")
+    chance = logits.sigmoid()[:, 0] if logits.ndim > label.ndim else logits.sigmoid()
+    wanted = 1 - (2 * (chance * label).sum() + 1) / (chance.sum() + label.sum() + 1)
+    assert ours({"dice": {"smooth": 1}}, "binary", (logits, label, valid)) == pytest.approx(wanted.item(), rel=1e-5)
+    overlap = (chance * label).sum()
+    tversky = 1 - (overlap + 1) / (overlap + 0.7 * (chance.sum() - overlap) + 0.3 * (label.sum() - overlap) + 1)
+    block = {"tversky": {"alpha": 0.7, "beta": 0.3, "smooth": 1}}
+    assert ours(block, "binary", (logits, label, valid)) == pytest.approx(tversky.item(), rel=1e-5)
+
+
 def test_focal_tversky_is_a_power_of_tversky():
     given = everywhere("binary")
     plain = ours({"tversky": 1}, "binary", given)

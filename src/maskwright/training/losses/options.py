@@ -199,23 +199,35 @@ class _Region(_Planes):
     """Each image by itself, and the mean over images; else the batch is one image."""
 
 
-class DiceOptions(_Region):
+class _Smooth(_Region):
+    """A loss of regions that is a ratio."""
+
+    smooth: float | None = Field(default=None, gt=0, le=1e9)
+    """Added above and below, in (2 overlap + smooth) / (predicted + true + smooth), for others in (overlap + smooth) /
+    (... + smooth); classes that the truth lacks count too then, and small smooth makes them count more. None: they do
+    not."""
+
+
+class DiceOptions(_Smooth):
     """One minus soft Dice, mean over the classes that the truth has (Milletari et al. 2016)."""
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", per_image=self.per_image, classes=self.planes(task))
+        half = None if self.smooth is None else self.smooth / 2
+        softmax, planes = task.kind == "multiclass", self.planes(task)
+        return Overlap(softmax, per_image=self.per_image, classes=planes, smooth=half)
 
 
-class JaccardOptions(_Region):
+class JaccardOptions(_Smooth):
     """One minus soft IoU, mean over the classes that the truth has."""
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", 1.0, 1.0, per_image=self.per_image, classes=self.planes(task))
+        softmax, planes = task.kind == "multiclass", self.planes(task)
+        return Overlap(softmax, 1.0, 1.0, per_image=self.per_image, classes=planes, smooth=self.smooth)
 
 
-class TverskyOptions(_Region):
+class TverskyOptions(_Smooth):
     """Dice with unequal weights of what is too much and what is missing (Salehi et al. 2017)."""
 
     alpha: float = Field(default=0.3, ge=0, le=1)
@@ -225,7 +237,12 @@ class TverskyOptions(_Region):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        return Overlap(task.kind == "multiclass", self.alpha, self.beta, 1.0, self.per_image, self.planes(task))
+        return self.overlap(task, 1.0)
+
+    def overlap(self, task: Task, gamma: float) -> Overlap:
+        """Make the term of a power."""
+        softmax, planes = task.kind == "multiclass", self.planes(task)
+        return Overlap(softmax, self.alpha, self.beta, gamma, self.per_image, planes, self.smooth)
 
 
 class FocalTverskyOptions(TverskyOptions):
@@ -236,8 +253,7 @@ class FocalTverskyOptions(TverskyOptions):
 
     def term(self, task: Task, frequency: Frequency | None = None) -> Term:
         """Make the term."""
-        softmax = task.kind == "multiclass"
-        return Overlap(softmax, self.alpha, self.beta, self.gamma, self.per_image, self.planes(task))
+        return self.overlap(task, self.gamma)
 
 
 class LovaszOptions(_Region):

@@ -30,6 +30,8 @@ class Overlap:
         gamma: the loss is raised to 1 / gamma; above 1 classes that are nearly right count little less.
         per_image: each image by itself, and the mean over images; else the batch is one image.
         classes: planes that the mean is over; None: all.
+        smooth: added to overlap and denominator; classes without a true pixel then count as well, and are taught to
+            stay away. None: next to nothing, and they do not.
     """
 
     softmax: bool
@@ -38,6 +40,7 @@ class Overlap:
     gamma: float = 1.0
     per_image: bool = False
     classes: tuple[int, ...] | None = None
+    smooth: float | None = None
 
     @property
     def additive(self) -> bool:
@@ -61,8 +64,9 @@ class Overlap:
     def _losses(self, overlap: Tensor, predicted: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the losses of what is present, and how many they are."""
         false = self.false_positive * (predicted - overlap) + self.false_negative * (true - overlap)
-        loss = 1 - (overlap + SMOOTH / 2) / (overlap + false + SMOOTH / 2)
+        smooth = SMOOTH / 2 if self.smooth is None else self.smooth
+        loss = 1 - (overlap + smooth) / (overlap + false + smooth)
         if self.gamma != 1:
             loss = loss.clamp_min(1e-8) ** (1 / self.gamma)
-        present = true > 0
+        present = true > 0 if self.smooth is None else torch.ones_like(true, dtype=torch.bool)
         return (loss * present).sum(), present.sum().float()
