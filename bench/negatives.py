@@ -113,7 +113,7 @@ def main() -> None:
         sys.stdout.write(
             f"seed {seed}, hard {factor:g}: {windows} windows mined, {empty} truly empty; {hard} hard items; at recall "
             f"{verdict['recall']:.3f} {verdict['before']:.0f} -> {verdict['after']:.0f} px false of "
-            f"{verdict['background']}, ratio {verdict['ratio']:.2f} ({verdict['low']} to {verdict['high']}), "
+            f"{verdict['background']}, ratio {verdict['ratio']:.2f} ({verdict['low']:.2f} to {verdict['high']:.2f}), "
             f"kept {verdict['kept']}\n"
         )
         sys.stdout.flush()

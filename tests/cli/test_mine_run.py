@@ -28,7 +28,7 @@ def pooled(folder_set, tmp_path):
     model = {**member["model"], "aux": {"presence": 1.0}}
     folder_set["members"]["a"] = {**member, "train": train, "model": model, "optimizer": {"lr": 0.01}}
     folder_set["folds"] = {"kind": "grouped", "count": 2, "group": "^(s[0-5]|s)"}
-    folder_set["mine"] = {"window": 20, "pixel": 0.6, "presence": 0.9, "sure": 0.3}
+    folder_set["mine"] = {"window": 20, "pixel": 0.6, "presence": 0.9, "sure": 0.3, "hard": 3}
     return folder_set
 
 
@@ -60,6 +60,7 @@ def test_negatives_are_mined_by_each_folds_own_models_trained_on_and_judged(cli,
     assert code == 0, err
     assert "mine: nothing to do\n" in out
     assert "mine: dropped, since held-out evidence does not show that they help\n" in out  # 7 groups
+    assert ("drawn 3 times as often; mine.hard=1 judges the empty windows alone\n" in out) == bool(found["hard"])
     verdict = json.loads((run / "mined" / "verdict.json").read_text())
     assert verdict["before"] >= 0
     student = json.loads((run / "mined" / "run" / "manifest.json").read_text())["train/a/fold0"]["inputs"]

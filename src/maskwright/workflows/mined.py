@@ -58,7 +58,7 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
     listed = _list(session, work)
     if not train:
         return
-    if not listed.negatives and not listed.hard:
+    if not listed.negatives and (not listed.hard or work.settings.hard == 1):
         session.reporter.say("mine: nothing was found, so there is nothing to train with")
         return
     student = _student(session, work, listed)
@@ -69,6 +69,11 @@ def run_mine(session: Session, folder: Path, *, train: bool = True) -> None:
         stages.predict(student, only="oof")
     areas = _judge(session, student, work)
     _tell(session, student, areas)
+    if not areas.kept and listed.hard and work.settings.hard > 1:
+        session.reporter.say(
+            f"mine: labelled items with confident false positives were drawn {work.settings.hard:g} times as often; "
+            "mine.hard=1 judges the empty windows alone"
+        )
     if areas.kept:
         run.run_stages(student, ["predict", "decide"])
 

@@ -24,5 +24,6 @@ class Mining(Block):
     """Share of the draws of a training that are empty windows."""
     sure: Chance = 0.7
     """Probability from which on a false positive is a confident one."""
-    hard: float = Field(default=3.0, ge=1, le=100)
-    """How much more often labelled items with confident false positives are drawn; 1: no more."""
+    hard: float = Field(default=1.0, ge=1, le=100)
+    """How much more often labelled items with confident false positives are drawn; 1: no more, since with 3 the area of
+    false positives grew (docs/log.md, 2026-11-28)."""

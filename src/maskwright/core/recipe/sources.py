@@ -300,7 +300,7 @@ class MinedSource(SourceBlock):
     """Folder that the list's images lie in, relative to data.root."""
     role: Literal["train_only"] = "train_only"
     """These items are never scored."""
-    hard: float = Field(default=3.0, ge=1, le=100)
+    hard: float = Field(default=1.0, ge=1, le=100)
     """How much more often labelled items are drawn on which a fold's own models were confidently wrong; 1: no more."""
 
 
