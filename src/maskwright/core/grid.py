@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 Shape = tuple[int, int]
 T = TypeVar("T", bound=np.generic)
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+"""The transform of a picture without a place: pixels."""
 Affine = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) with x = a col + b row + c and y = d col + e row + f, as rasterio writes it."""
 Points = NDArray[np.float64]
@@ -185,6 +187,11 @@ class Grid:
         area = a * e - b * d
         x, y = ground[:, 0] - c, ground[:, 1] - f
         return np.stack([(e * x - b * y) / area, (a * y - d * x) / area], axis=1)
+
+    @classmethod
+    def nowhere(cls, shape: Shape) -> Grid:
+        """Return the grid of a picture without a place: pixels, and no coordinate system."""
+        return cls("", IDENTITY, shape)
 
     def window(self, window: Window) -> Grid:
         """Return the grid of a window of this one."""

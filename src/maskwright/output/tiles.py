@@ -91,7 +91,7 @@ def write_label_tiff(path: Path, label: NDArray[np.uint8], grid: Grid | None) ->
     Raises:
         StorageError: disk full or no permission.
     """
-    place = grid or Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (label.shape[0], label.shape[1]))
+    place = grid or Grid.nowhere((label.shape[0], label.shape[1]))
     _write_tiff(path, label[:, :, None], np.ones(label.shape, bool), place)
 
 

@@ -30,7 +30,7 @@ def traced(read: Planes, shape: Shape, chances: Chances | None = None, *, where_
         chances: gives the probabilities that become those of the features; None: all are 1.
         where_known: trace where anything is known, instead of what is 1.
     """
-    pixels = Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), shape)
+    pixels = Grid.nowhere(shape)
 
     def rows_of(top: int, rows: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         values = read(top, rows)[where_known].astype(np.uint8)

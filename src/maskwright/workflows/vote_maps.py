@@ -215,7 +215,7 @@ def _write(path: Path, mask: Mask) -> None:
     if path.suffix.lower() == ".png":
         write_tile_mask(path, label)
     else:
-        where = Grid("", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), label.shape)
+        where = Grid.nowhere(label.shape)
         write_tile(path.with_suffix(".tif"), label[:, :, None], np.ones(label.shape, bool), where)
 
 

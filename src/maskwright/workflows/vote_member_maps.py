@@ -23,7 +23,6 @@ from maskwright.workflows.vote_maps import NPZ_SCALE, MapPlan, run_maps
 from maskwright.workflows.vote_members import alone, voter_label
 
 SUFFIXES: Mapping[MapFormat, str] = {"maps": ".tif", "npz": ".npz", "joblib": ".pkl"}
-NOWHERE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def map_vote_files(session: Session, block: MapVoteOutput, keys: Sequence[str]) -> list[Path]:
@@ -94,8 +93,7 @@ def _write_maps(session: Session, chosen: Mapping[str, Target], block: MapVoteOu
             if block.of == "npz":
                 _write_npz(paths[key], known, scale)
             else:
-                where = Grid("", NOWHERE, valid.shape)
-                write_tile(paths[key], known[0][:, :, None], np.ones(valid.shape, bool), where)
+                write_tile(paths[key], known[0][:, :, None], np.ones(valid.shape, bool), Grid.nowhere(valid.shape))
             session.stop.check("finished maps are kept")
             tick.advance()
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from maskwright.core.errors import InputError, from_os_error
 from maskwright.core.grid import Shape
 from maskwright.data.pixels import geotiff, pictures
-from maskwright.data.pixels.header import Header, Pixels, Valid
+from maskwright.data.pixels.header import Header, Limit, Pixels, Valid
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff")
 """Names that are taken for images when a folder is listed."""
@@ -59,14 +59,17 @@ def read_image(path: Path, max_pixels: int) -> tuple[Pixels, Valid]:
     Raises:
         InputError: as read_header, or truncated or damaged anywhere.
     """
-    if _driver(path) == "GTiff":
-        with geotiff.opened(path, max_pixels) as dataset:
-            pixels, valid = geotiff.image(dataset, path)
-    else:
-        with pictures.opened(path, max_pixels) as picture:
-            pictures.header(picture, path)
-            pixels, valid = pictures.image(picture, path)
-    return hidden(pixels, valid)
+    return hidden(*_decoded(path, _driver(path), max_pixels))
+
+
+def _decoded(path: Path, driver: str, limit: Limit) -> tuple[Pixels, Valid]:
+    """Decode a file whole by the reader that its first bytes name."""
+    if driver == "GTiff":
+        with geotiff.opened(path, limit) as dataset:
+            return geotiff.image(dataset, path)
+    with pictures.opened(path, limit) as picture:
+        pictures.header(picture, path)
+        return pictures.image(picture, path)
 
 
 def hidden(pixels: Pixels, valid: Valid) -> tuple[Pixels, Valid]:
@@ -137,13 +140,7 @@ def read_colours(path: Path, shape: Shape) -> tuple[NDArray[np.uint8], Valid]:
     driver = _driver(path)
     if driver == "JPEG":
         raise InputError("a JPEG mask has blurred colours", where=path, fix="save masks as PNG", kind="jpeg_mask")
-    if driver == "GTiff":
-        with geotiff.opened(path, shape) as dataset:
-            pixels, opaque = geotiff.image(dataset, path)
-    else:
-        with pictures.opened(path, shape) as picture:
-            pictures.header(picture, path)
-            pixels, opaque = pictures.image(picture, path)
+    pixels, opaque = _decoded(path, driver, shape)
     if pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
         raise InputError(
             f"a mask of colours has 3 bands of uint8, this one {pixels.shape[2]} of {pixels.dtype}",

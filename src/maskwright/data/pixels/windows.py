@@ -17,8 +17,6 @@ from maskwright.data.pixels import geotiff, rasters
 from maskwright.data.pixels.header import Header, Pixels, Valid
 from maskwright.data.pixels.scenes import ANY_SIZE, open_scene
 
-IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-"""The transform of a picture without a place: pixels."""
 GDAL_CACHE_MB = 64
 """Decoded blocks that GDAL keeps: windows overlap, and a block lies in several."""
 
@@ -78,7 +76,7 @@ def opened_windows(path: Path, max_pixels: int) -> Iterator[Windows]:
         def cut(window: Window) -> tuple[Pixels, Valid]:
             return pixels[window.slices], valid[window.slices]
 
-        yield Windows(path, header, Grid("", IDENTITY, header.shape), cut)
+        yield Windows(path, header, Grid.nowhere(header.shape), cut)
         return
     import rasterio
 

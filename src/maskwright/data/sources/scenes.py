@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from maskwright.core.errors import InputError
-from maskwright.core.grid import Grid, Shape
+from maskwright.core.grid import IDENTITY, Grid, Shape
 from maskwright.core.labels import Task
 from maskwright.core.recipe.sources import SceneSource
 from maskwright.data.findings import Finding
@@ -23,9 +23,6 @@ from maskwright.data.sources.scene_chips import Chip, cut_scene
 from maskwright.data.sources.scene_files import Files, find_files, open_scenes
 from maskwright.data.sources.scene_join import Laid, lay_area, lay_labels
 from maskwright.data.sources.scene_labels import PolygonLabel, SceneLabel
-
-NOWHERE = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-"""Transform of a file that names none."""
 
 
 @dataclass(frozen=True)
@@ -212,4 +209,4 @@ def grid_of(source: Source, key: str) -> Grid | None:
         found = open_scene(source.image_path(key)).grid
     else:
         return None
-    return found if found.crs or found.affine != NOWHERE else None
+    return found if found.crs or found.affine != IDENTITY else None

@@ -34,10 +34,7 @@ class Boundary:
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (cost, valid pixels x planes)."""
-        probability = pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid()
-        truth = pixels.truth()
-        if self.classes is not None:
-            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
+        probability, truth = pixels.compared(self.classes, softmax=self.softmax)
         away = torch.from_numpy(_distances(truth.detach().cpu().numpy())).to(probability.device)
         return pixels.total_of((probability - truth).abs() * away), pixels.number() * probability.shape[1]
 

@@ -37,10 +37,7 @@ class LovaszSoftmax:
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (losses of present classes, how many they are)."""
-        probability = pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid()
-        truth = pixels.truth()
-        if self.classes is not None:
-            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
+        probability, truth = pixels.compared(self.classes, softmax=self.softmax)
         errors = pixels.hide((truth - probability).abs())
         truth, errors = _rows(truth, self.per_image), _rows(errors, self.per_image)
         losses = _extension(errors, truth, errors)

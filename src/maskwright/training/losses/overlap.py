@@ -49,10 +49,8 @@ class Overlap:
 
     def sums(self, pixels: Pixels) -> Sums:
         """Return (overlap, predicted, true), each (K,); per image (losses, how many)."""
-        probability = pixels.hide(pixels.logits.softmax(1) if self.softmax else pixels.logits.sigmoid())
-        truth = pixels.truth()
-        if self.classes is not None:
-            probability, truth = probability[:, list(self.classes)], truth[:, list(self.classes)]
+        shown, truth = pixels.compared(self.classes, softmax=self.softmax)
+        probability = pixels.hide(shown)
         over = (2, 3) if self.per_image else (0, 2, 3)
         sums = (probability * truth).sum(over), probability.sum(over), truth.sum(over)
         return self._losses(*sums) if self.per_image else sums

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -62,6 +63,18 @@ class Pixels:
     def belief(self) -> Tensor:
         """Return the truth as probabilities, float32 (B, K, H, W), all 0 where not valid."""
         return self.truth() if self.soft is None else self.soft
+
+    def compared(self, classes: Sequence[int] | None, *, softmax: bool) -> tuple[Tensor, Tensor]:
+        """Return answer and truth, each (B, K, H, W) or of some classes alone; the truth is 0 where not valid.
+
+        Args:
+            classes: planes that are meant; None: all.
+            softmax: one class a pixel; else planes by sigmoid.
+        """
+        probability, truth = self.logits.softmax(1) if softmax else self.logits.sigmoid(), self.truth()
+        if classes is None:
+            return probability, truth
+        return probability[:, list(classes)], truth[:, list(classes)]
 
     def hide(self, planes: Tensor) -> Tensor:
         """Put 0 where (B, K, H, W) planes are not valid."""
