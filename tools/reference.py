@@ -201,12 +201,16 @@ def networks() -> str:
     """Return a table of the settings that networks of ours take."""
     from maskwright.models.build import ARCHITECTURES
     from maskwright.models.zoo.encoders import ENCODERS
-    from maskwright.models.zoo.own import Own
+    from maskwright.models.zoo.own import Either, Own
+    from maskwright.models.zoo.unet_stride1 import UnetStride1
 
     rows = ["\nSettings in `model.options`, and of the encoder in `model.options.encoder`:\n"]
     rows.append("\n| of | setting | default | meaning |\n|---|---|---|---|\n")
+    ours = {name: kind.own if isinstance(kind, Either) else kind for name, kind in ARCHITECTURES.items()}
     given: dict[str, type[BaseModel]] = {
-        f"`{name}`": kind.options for name, kind in ARCHITECTURES.items() if isinstance(kind, Own)
+        f"`{name}`{' on encoders of ours' if isinstance(ARCHITECTURES[name], Either) else ''}": kind.options
+        for name, kind in ours.items()
+        if isinstance(kind, Own | UnetStride1)
     }
     for kind in ENCODERS.values():
         given.setdefault(f"encoders `{kind.family}`", type(kind.defaults))

@@ -13,8 +13,8 @@ from maskwright.models.imports.convert import Wanted, convert
 from maskwright.models.imports.origins import ORIGINS, rules_of
 from maskwright.models.imports.reading import read_checkpoint
 from maskwright.models.imports.rules import apply_rules
-from maskwright.models.zoo.dcn import Deform
-from maskwright.models.zoo.internimage import InternImageOptions, Level
+from maskwright.models.zoo.dcn import Deform, Guide
+from maskwright.models.zoo.internimage import InternImageOptions, LastBatchNorm, Level
 from maskwright.models.zoo.parts import mish, swish
 
 SWIN = {"embed": 8, "depths": [1, 1, 1, 1], "heads": [1, 1, 2, 2], "window": 4}
@@ -81,7 +81,7 @@ def test_pixels_and_queries_of_mask2former_may_have_other_widths():
 def test_the_huge_internimage():
     torch.manual_seed(5)
     x = torch.rand(1, 7, 9, 8)
-    sampled, mixed = Deform(8, 2), Deform(8, 2, guide=5, centre=True)
+    sampled, mixed = Deform(8, 2), Deform(8, 2, guide=Guide(5), centre=True)
     sampled.load_state_dict({**mixed.state_dict(), "depthwise.weight": sampled.depthwise.weight}, strict=False)
     assert mixed.depthwise.weight.shape == (8, 1, 5, 5)
     mixed.centre.bias.fill_(100)
@@ -110,9 +110,32 @@ def test_the_huge_internimage():
     block = Model(architecture="upernet_mmseg", encoder="internimage_h")
     found = apply_rules(rules_of(ORIGINS["internimage"], block), dict.fromkeys(given, torch.zeros(1)))
     assert [row.target for row in found.rows] == list(given.values())
+    batch = Level(InternImageOptions(**wanted, norm="batch", activation="silu"), 0, [0.0]).eval()
+    assert isinstance(batch.norm, nn.LayerNorm)
+    assert isinstance(batch.downsample.norm, LastBatchNorm)
+    assert isinstance(batch.blocks[0].dcn.norm, LastBatchNorm)
+    assert batch(torch.rand(1, 7, 9, 2))[1].shape == (1, 4, 5, 4)
     for fault in ({"extra_norms": (0, 3)}, {"extra_norms": (1, 1)}, {"inner_norm": True, "post_norm": True}):
         with pytest.raises(ValueError, match=r"extra_norms|inner_norm"):
             InternImageOptions(**{**wanted, **fault})
+
+
+@torch.no_grad()
+def test_the_wildfire_decoder_has_the_options_of_its_code():
+    torch.manual_seed(6)
+    options = {"decoder_channels": [8, 8, 8, 4], "upsample": "bilinear", "batch_norm": False, "unseen": [0]}
+    block = Model(architecture="unet_stride1", encoder="tu-regnetx_002", options=options)
+    model, image = build_model(block, 3, 1).eval(), torch.rand(1, 3, 32, 32)
+    last = model.decoder.blocks[-1]
+    assert last.conv1[0].weight.shape == (4, 8, 3, 3)  # nothing of the finest map
+    assert last.conv1[0].bias is not None
+    seen = []
+    last.register_forward_hook(lambda _module, given, out: seen.extend([given[0], out]))
+    assert model(image).shape == (1, 1, 32, 32)
+    finer = nn.functional.interpolate(seen[0], scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(seen[1], last.conv2(last.conv1(finer)))
+    with pytest.raises(InputError, match="the maps before the deepest are 0 to 3, got"):
+        build_model(block.model_copy(update={"options": {**options, "unseen": [4]}}), 3, 1)
 
 
 def test_activations_are_written_out_but_in_training():
@@ -142,6 +165,28 @@ def test_averages_and_wrappers_are_opened(tmp_path):
 
     mm = rules_of(ORIGINS["mmseg"], Model(architecture="segformer_mmseg", encoder="mit_b0"))
     assert apply_rules(mm, {"ema_backbone_layers_0_0_norm_weight": torch.zeros(2)}).unused == []
+
+
+def test_broken_values_and_wrong_files_are_refused(tmp_path):
+    torch.manual_seed(8)
+    path, plain = tmp_path / "w.pth", build_model(UNET, 3, 2).network.state_dict()
+    first = "encoder.conv1.weight"
+    for fault, said in (
+        (plain[first] * float("nan"), "encoder.conv1.weight has 9408 of 9408 values in the file that are no finite"),
+        (plain[first].int(), "encoder.conv1.weight holds int32 in the file, and is a float"),
+    ):
+        torch.save({**plain, first: fault}, path)
+        with pytest.raises(InputError, match=said):
+            convert(path, "smp", Wanted(UNET, 2))
+    for start, said in (
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+        (b"<!DOCTYPE html>\n<html>", "a web page, not a checkpoint"),
+    ):
+        path.write_bytes(start)
+        with pytest.raises(InputError, match=said):
+            read_checkpoint(path, ())
+    with pytest.raises(InputError, match="hold no architecture 'unet'; give --from smp, or another architecture"):
+        convert(path, "mmseg", Wanted(UNET, 2))
 
 
 def test_what_only_a_classifier_has_is_left_out(tmp_path):

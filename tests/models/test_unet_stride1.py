@@ -175,7 +175,7 @@ def test_the_finest_map_is_a_map_even_where_it_looks_like_the_image():
         (
             {"options": {"decoder_chanels": [8]}},
             "m.options: unknown key 'decoder_chanels' (did you mean 'decoder_channels'?); use one of: "
-            "decoder_channels, drop_path_rate",
+            "batch_norm, decoder_channels, drop_path_rate, unseen, upsample",
         ),
         (
             {"options": {"decoder_channels": 8}},

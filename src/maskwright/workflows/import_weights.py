@@ -61,6 +61,10 @@ def import_weights(recipe_name: str, overrides: Sequence[str], bring: Bring, rep
 
     if bring.out.suffix != ".safetensors":
         raise InputError(f"must end in .safetensors, got '{bring.out.name}'", where="--out", fix="rename it")
+    beside = bring.out.with_suffix(".map.json")
+    for each in (bring.out, beside):
+        if each.is_dir():
+            raise InputError("a folder is in the way of what is to be written", where=each, fix="move it")
     path = find_recipe(recipe_name)
     recipe = build(named_bands(merge_overrides(read_layers(path), overrides), path), where=str(path))
     member = _member(recipe, bring.member, path)
@@ -82,7 +86,6 @@ def import_weights(recipe_name: str, overrides: Sequence[str], bring: Bring, rep
     }
     write_tensors(bring.out, result.state, facts_of(result, wanted, bring.file.name, terms))
     report = report_of(result, bring.file.name, terms)
-    beside = bring.out.with_suffix(".map.json")
     with atomic_path(beside) as temporary:
         temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _say(result, reporter)

@@ -85,7 +85,8 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
 
     kind = origin_of(origin, wanted.block, wanted.where)
     block = wanted.block.model_copy(update={"weights": None, "stem": "repeat"})
-    checkpoint = read_checkpoint(path, (wanted.key, *wanted.key.split(".")) if wanted.key else kind.keys)
+    keys = tuple(dict.fromkeys((wanted.key, *wanted.key.split(".")))) if wanted.key else kind.keys
+    checkpoint = read_checkpoint(path, keys)
     mapped = apply_rules(rules_of(kind, block), checkpoint.tensors)
 
     def shapes(bands: int, planes: int) -> dict[str, torch.Size]:
@@ -166,6 +167,12 @@ class _Surgeon:
 
     def fit(self, name: str, tensor: Tensor, like: Tensor) -> tuple[Tensor | None, str]:
         """Return a tensor in the shape of the model's and how; None where it is left at random, "" where it fits."""
+        if like.is_floating_point():
+            if not tensor.is_floating_point():
+                raise ValueError(f"{name} holds {str(tensor.dtype).removeprefix('torch.')} in the file, and is a float")
+            odd = int((~torch.isfinite(tensor)).sum())
+            if odd:
+                raise ValueError(f"{name} has {odd} of {tensor.numel()} values in the file that are no finite numbers")
         if name in self.heads and self.wanted.surgery.given:
             return operate(self.wanted.surgery, tensor, like, name)
         if tensor.shape == like.shape:
@@ -247,7 +254,9 @@ def _refuse(result: Imported, mapped: Mapped, wanted: Wanted, path: Path) -> Non
     if result.unused:
         said.append(f"{len(result.unused)} of the file's are not used, first {result.unused[0]}")
     fix = f"check {wanted.where} and --from, or take what fits with --partial"
-    if other_classes and all(".weight is" in each or ".bias is" in each for each in result.unfit):
+    if other_classes and wanted.surgery.given and "class" in result.unfit[0]:
+        fix = "give another --head"
+    elif other_classes and all(".weight is" in each or ".bias is" in each for each in result.unfit):
         fix = f"check {wanted.where}, other classes need --head, other bands --bands"
     raise InputError(f"does not fit {wanted.where}: {'; '.join(said)}".replace("; ", ", "), where=path, fix=fix)
 

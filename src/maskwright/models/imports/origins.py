@@ -52,9 +52,23 @@ def origin_of(name: str, block: Model, where: str) -> Origin:
             raise InputError(
                 f"checkpoints from {name} hold no {key} '{named}'",
                 where=f"{where}.{key}",
-                fix=f"choose one of: {', '.join(sorted(each for each in kind.parts if '.' not in each))}",
+                fix=_instead(kind, block, key),
             )
     return kind
+
+
+def _instead(kind: Origin, block: Model, key: str) -> str:
+    """Say which origins hold a model, or, if none does, what this one holds."""
+    family = family_of(block)
+    others = [name for name, each in ORIGINS.items() if family in each.parts and block.architecture in each.parts]
+    if others:
+        return f"give --from {' or '.join(others)}, or another {key}"
+    families = {each.family for each in ENCODERS.values()}
+    encoders = [name for name, each in ENCODERS.items() if each.family in kind.parts]
+    if LIBRARY in kind.parts:
+        encoders.append("those of the libraries")
+    architectures = sorted(part for part in kind.parts if part not in families and part != LIBRARY and "." not in part)
+    return f"choose one of: {', '.join(encoders if key == 'encoder' else architectures)}"
 
 
 def family_of(block: Model) -> str:

@@ -19,13 +19,19 @@ from maskwright.core.errors import InputError, from_os_error
 from maskwright.models.imports.inert import Refused, Still, refusal, stand_ins
 from maskwright.models.tensors import read_foreign, read_metadata
 
-ZIP = b"PK\x03\x04"
+ZIP = b"PK"
 OLD = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How files of torch before 1.6 begin: a pickled magic number."""
 OLD_PICKLES = 4
 """Those of a file before its tensors: magic number, version, platform, and the object itself."""
 TORCHS = frozenset({"builtins.bytearray", "builtins.complex", "builtins.set", "torch.serialization._get_layout"})
 """Names that torch's own reader takes, and that have no stand-in."""
+TAKEN_FOR = (
+    (b"version http", "a pointer of Git LFS, not the file itself", "fetch it with git lfs pull"),
+    (b"<!doctype", "a web page, not a checkpoint", "download it again"),
+    (b"<html", "a web page, not a checkpoint", "download it again"),
+)
+"""How files begin, in small letters, that are no checkpoints; what they are, and what to do."""
 DEEP = 4
 """Levels of mappings in mappings that are looked into."""
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "network.")
@@ -79,6 +85,7 @@ def read_checkpoint(path: Path, keys: Sequence[str]) -> Checkpoint:
             fix="save the state dict with torch.save or as .safetensors",
         )
     else:
+        _check_kind(path, start)
         found, told = read_foreign(path)[0], read_metadata(path)
     part, given, dropped = _weights(found, keys, path)
     tensors = {name: _plain(tensor, name, path) for name, tensor in given.items() if isinstance(tensor, Tensor)}
@@ -143,6 +150,13 @@ def _unreadable(text: str, path: Path) -> InputError:
     )
 
 
+def _check_kind(path: Path, start: bytes) -> None:
+    """Refuse what stands in many a download's place by its name."""
+    for begins, what, fix in TAKEN_FOR:
+        if start.lower().startswith(begins):
+            raise InputError(what, where=path, fix=fix)
+
+
 def _check_zip(path: Path) -> None:
     """Refuse archives that are larger than they look, and programs."""
     with zipfile.ZipFile(path) as archive:
@@ -181,10 +195,12 @@ def _weights(found: Any, keys: Sequence[str], path: Path) -> tuple[str, Mapping[
         if isinstance(found, Still):
             return ".".join(part), dict(_walk(found, "")), tuple(dropped)
     what = (
-        f"a mapping of {', '.join(list(map(str, found))[:8])}" if isinstance(found, Mapping) else type(found).__name__
+        f"a mapping of {', '.join(list(map(str, found))[:8]) or 'nothing'}"
+        if isinstance(found, Mapping)
+        else type(found).__name__
     )
     raise InputError(
-        f"holds no weights where they are looked for: {what or 'nothing'}",
+        f"holds no weights where they are looked for: {what}",
         where=path,
         fix=f"say where they lie with --key NAME (looked for: {', '.join(keys)})",
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,25 @@ from torch.nn import functional
 SIDE = 3
 """Of the kernel, in points."""
 POINTS = SIDE * SIDE
+EPS = 1e-6
+"""Of InternImage's layer norms."""
 AT_ONCE = 1 << 22
 """Samples (values of one channel) taken in one go; more at once are faster only as long as they stay in fast memory."""
+
+
+def last_layer_norm(channels: int) -> nn.LayerNorm:
+    """Return a layer norm of what has its channels last."""
+    return nn.LayerNorm(channels, eps=EPS)
+
+
+class Guide(NamedTuple):
+    """What offsets and weights are made from: a convolution of each channel, a norm, an activation."""
+
+    side: int = SIDE
+    """Of its kernel, odd."""
+    norm: Callable[[int], nn.Module] = last_layer_norm
+    """From channels to the norm of (B, H, W, C)."""
+    activate: Callable[[Tensor], Tensor] = functional.gelu
 
 
 class Deform(nn.Module):
@@ -23,8 +40,7 @@ class Deform(nn.Module):
         channels: C.
         groups: of channels that share places and weights; they divide C.
         offset_scale: what both the regular grid and the learned offsets are multiplied by.
-        eps: of the layer norm.
-        guide: side of the convolution that offsets and weights are made from.
+        guide: what offsets and weights are made from.
         centre: whether each group learns how much of its own pixel passes unsampled.
     """
 
@@ -33,16 +49,16 @@ class Deform(nn.Module):
         channels: int,
         groups: int,
         offset_scale: float = 1.0,
-        eps: float = 1e-6,
+        guide: Guide | None = None,
         *,
-        guide: int = SIDE,
         centre: bool = False,
     ) -> None:
         super().__init__()
         assert channels % groups == 0, (channels, groups)
         self.groups, self.offset_scale = groups, offset_scale
-        self.depthwise = nn.Conv2d(channels, channels, guide, padding=guide // 2, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=eps)
+        guide = guide or Guide()
+        self.depthwise = nn.Conv2d(channels, channels, guide.side, padding=guide.side // 2, groups=channels)
+        self.norm, self.activate = guide.norm(channels), guide.activate
         self.offset = nn.Linear(channels, groups * POINTS * 2)
         self.mask = nn.Linear(channels, groups * POINTS)
         self.input_proj = nn.Linear(channels, channels)
@@ -64,7 +80,7 @@ class Deform(nn.Module):
         # by planes, W last: that is what grid_sample is fast on
         value = self.input_proj(x).movedim(3, 1).reshape(batch * self.groups, -1, height, width)
         guide = self.depthwise(x.movedim(3, 1)).movedim(1, 3)
-        guide = functional.gelu(self.norm(guide))
+        guide = self.activate(self.norm(guide))
         offset = self.offset(guide).view(batch, height, width, self.groups, POINTS, 2)
         mask = self.mask(guide).view(batch, height, width, self.groups, POINTS).softmax(-1)
         grid = places(offset, self.offset_scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Literal
 
 import torch
@@ -10,11 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from maskwright.core.recipe.base import Block
-from maskwright.models.zoo.dcn import Deform
+from maskwright.models.zoo.dcn import EPS, Deform, Guide, last_layer_norm
 from maskwright.models.zoo.depth import drop_path
 
-EPS = 1e-6
-"""Of every layer norm."""
 EXTRA = 2
 """The level that `extra_norms` is of, from 0."""
 Four = tuple[Annotated[int, Field(ge=1, le=4096)], ...]
@@ -46,6 +45,10 @@ class InternImageOptions(Block):
     """A second norm, behind convolution and perceptron (H and G); it goes with neither layer_scale nor post_norm."""
     extra_norms: tuple[Annotated[int, Field(ge=0)], ...] = ()
     """Blocks of the third level, from 0, that a further norm follows (5, 11, 17, 23, 29 in H)."""
+    norm: Literal["layer", "batch"] = "layer"
+    """Of stem, steps down and the convolutions that offsets are made from; all other norms are layer norms."""
+    activation: Literal["gelu", "relu", "silu"] = "gelu"
+    """Of stem, perceptrons and the convolutions that offsets are made from."""
     drop_path: float = Field(default=0.2, ge=0, lt=1)
     """How often a block's change is left out in training, of the last block."""
     drop_path_type: Literal["linear", "uniform"] = "linear"
@@ -81,7 +84,7 @@ class InternImage(nn.Module):
         levels = len(options.depths)
         self.out_channels = tuple(options.channels * 2**level for level in range(levels))
         self.strides = tuple(4 * 2**level for level in range(levels))
-        self.stem = Stem(bands, options.channels)
+        self.stem = Stem(bands, options)
         total = sum(options.depths)
         drops = [options.drop_path * place / max(total - 1, 1) for place in range(total)]
         rates = iter(drops if options.drop_path_type == "linear" else [options.drop_path] * total)
@@ -102,16 +105,18 @@ class InternImage(nn.Module):
 class Stem(nn.Module):
     """Two convolutions that halve both sides, each with a norm."""
 
-    def __init__(self, bands: int, channels: int) -> None:
+    def __init__(self, bands: int, options: InternImageOptions) -> None:
         super().__init__()
+        channels, norm = options.channels, NORMS[options.norm]
+        self.activate = ACTIVATIONS[options.activation]
         self.conv1 = nn.Conv2d(bands, channels // 2, 3, stride=2, padding=1)
-        self.norm1 = nn.LayerNorm(channels // 2, eps=EPS)
+        self.norm1 = norm(channels // 2)
         self.conv2 = nn.Conv2d(channels // 2, channels, 3, stride=2, padding=1)
-        self.norm2 = nn.LayerNorm(channels, eps=EPS)
+        self.norm2 = norm(channels)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return (B, H / 4, W / 4, C)."""
-        x = functional.gelu(self.norm1(self.conv1(image).movedim(1, 3)))
+        x = self.activate(self.norm1(self.conv1(image).movedim(1, 3)))
         found: Tensor = self.norm2(self.conv2(x.movedim(3, 1)).movedim(1, 3))
         return found
 
@@ -127,7 +132,7 @@ class Level(nn.Module):
         self.norm = nn.LayerNorm(channels, eps=EPS) if ends else nn.Identity()
         self.extra = options.extra_norms if place == EXTRA else ()
         self.extra_norms = nn.ModuleList(nn.LayerNorm(channels, eps=EPS) for _ in self.extra)
-        self.downsample = Downsample(channels) if place + 1 < len(options.depths) else None
+        self.downsample = Downsample(channels, options) if place + 1 < len(options.depths) else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the level's map and what the next level begins with, by channels last."""
@@ -142,10 +147,10 @@ class Level(nn.Module):
 class Downsample(nn.Module):
     """Half the sides, twice the channels."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, options: InternImageOptions) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=False)
-        self.norm = nn.LayerNorm(2 * channels, eps=EPS)
+        self.norm = NORMS[options.norm](2 * channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, H / 2, W / 2, 2 C) for (B, H, W, C)."""
@@ -160,11 +165,10 @@ class InternBlock(nn.Module):
         super().__init__()
         self.post_norm, self.drop = options.post_norm, drop
         self.norm1 = nn.LayerNorm(channels, eps=EPS)
-        self.dcn = Deform(
-            channels, groups, options.offset_scale, EPS, guide=options.guide_kernel, centre=options.centre_scale
-        )
+        guide = Guide(options.guide_kernel, NORMS[options.norm], ACTIVATIONS[options.activation])
+        self.dcn = Deform(channels, groups, options.offset_scale, guide, centre=options.centre_scale)
         self.norm2 = nn.LayerNorm(channels, eps=EPS)
-        self.mlp = Perceptron(channels, int(channels * options.mlp_ratio), options.dropout)
+        self.mlp = Perceptron(channels, options)
         self.inner1 = nn.LayerNorm(channels, eps=EPS) if options.inner_norm else None
         self.inner2 = nn.LayerNorm(channels, eps=EPS) if options.inner_norm else None
         start = options.layer_scale
@@ -189,16 +193,36 @@ class InternBlock(nn.Module):
 class Perceptron(nn.Module):
     """Two linear layers over channels."""
 
-    def __init__(self, channels: int, hidden: int, dropout: float) -> None:
+    def __init__(self, channels: int, options: InternImageOptions) -> None:
         super().__init__()
+        hidden = int(channels * options.mlp_ratio)
+        self.activate = ACTIVATIONS[options.activation]
         self.fc1 = nn.Linear(channels, hidden)
         self.fc2 = nn.Linear(hidden, channels)
-        self.dropout = dropout
+        self.dropout = options.dropout
         for layer in (self.fc1, self.fc2):
             nn.init.trunc_normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what has the shape of x, over its last axis."""
-        hidden = functional.dropout(functional.gelu(self.fc1(x)), self.dropout, self.training)
+        hidden = functional.dropout(self.activate(self.fc1(x)), self.dropout, self.training)
         return functional.dropout(self.fc2(hidden), self.dropout, self.training)
+
+
+class LastBatchNorm(nn.BatchNorm2d):
+    """A batch norm of (B, H, W, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return what has the shape of x."""
+        return super().forward(x.movedim(3, 1)).movedim(1, 3)
+
+
+NORMS: Mapping[str, Callable[[int], nn.Module]] = {"batch": LastBatchNorm, "layer": last_layer_norm}
+"""Name in `norm` -> from channels to the norm, of what has them last."""
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "relu": functional.relu,
+    "silu": functional.silu,
+}
+"""Name in `activation` -> that."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -30,6 +30,12 @@ class Options(Block):
     """Of the decoder's blocks, the deepest first; one fewer than the encoder has maps (SEEDS 002.3)."""
     drop_path_rate: float = Field(default=0.0, ge=0, lt=1)
     """Share of residual branches that the encoder drops in training, rising with depth."""
+    upsample: Literal["nearest", "bilinear"] = "nearest"
+    """How the decoder's maps are enlarged."""
+    batch_norm: bool = True
+    """Whether the decoder's convolutions have batch norm behind them, or a bias."""
+    unseen: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Maps of the encoder that the decoder does not see, the finest is 0; never the deepest."""
 
 
 class Encoder(nn.Module):
@@ -65,12 +71,13 @@ class Encoder(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """Twice the size by the nearest neighbour, the encoder's map beside it, two convolutions with batch norm."""
+    """Twice the size, the encoder's map beside it, two convolutions with batch norm."""
 
-    def __init__(self, channels: int, beside: int, out: int) -> None:
+    def __init__(self, channels: int, beside: int, out: int, options: Options) -> None:
         super().__init__()
-        self.conv1 = _convolved(channels + beside, out)
-        self.conv2 = _convolved(out, out)
+        self.mode, self.sees = options.upsample, beside > 0
+        self.conv1 = _convolved(channels + beside, out, options.batch_norm)
+        self.conv2 = _convolved(out, out, options.batch_norm)
 
     def forward(self, deep: Tensor, beside: Tensor) -> Tensor:
         """Return a map of the size of `beside`.
@@ -79,19 +86,20 @@ class UpBlock(nn.Module):
             deep: (B, C, h, w).
             beside: (B, D, 2h, 2w).
         """
-        finer = functional.interpolate(deep, scale_factor=2.0, mode="nearest")
-        found: Tensor = self.conv2(self.conv1(torch.cat([finer, beside], 1)))
+        finer = functional.interpolate(deep, scale_factor=2.0, mode=self.mode)
+        found: Tensor = self.conv2(self.conv1(torch.cat([finer, beside], 1) if self.sees else finer))
         return found
 
 
 class Decoder(nn.Module):
     """From the deepest map upwards, block by block, to the image's size."""
 
-    def __init__(self, maps: Sequence[int], channels: Sequence[int]) -> None:
+    def __init__(self, maps: Sequence[int], options: Options) -> None:
         super().__init__()
-        below = [maps[-1], *channels[:-1]]
-        rows = zip(below, maps[-2::-1], channels, strict=True)
-        self.blocks = nn.ModuleList([UpBlock(deep, beside, out) for deep, beside, out in rows])
+        below = [maps[-1], *options.decoder_channels[:-1]]
+        seen = [0 if place in options.unseen else wide for place, wide in enumerate(maps)]
+        rows = zip(below, seen[-2::-1], options.decoder_channels, strict=True)
+        self.blocks = nn.ModuleList([UpBlock(deep, beside, out, options) for deep, beside, out in rows])
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the finest map.
@@ -108,11 +116,11 @@ class Decoder(nn.Module):
 class Net(nn.Module):
     """Encoder, decoder and a 3 x 3 convolution that answers at full size."""
 
-    def __init__(self, encoder: Encoder, maps: Sequence[int], channels: Sequence[int], planes: int) -> None:
+    def __init__(self, encoder: Encoder, maps: Sequence[int], options: Options, planes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = Decoder(maps, channels)
-        self.segmentation_head = nn.Sequential(nn.Conv2d(channels[-1], planes, 3, padding=1))
+        self.decoder = Decoder(maps, options)
+        self.segmentation_head = nn.Sequential(nn.Conv2d(options.decoder_channels[-1], planes, 3, padding=1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, K, H, W).
@@ -124,14 +132,19 @@ class Net(nn.Module):
         return logits
 
 
-def _convolved(channels: int, out: int) -> nn.Sequential:
-    convolution = nn.Conv2d(channels, out, 3, padding=1, bias=False)
+def _convolved(channels: int, out: int, norm: bool) -> nn.Sequential:
+    convolution = nn.Conv2d(channels, out, 3, padding=1, bias=not norm)
     nn.init.kaiming_uniform_(convolution.weight, nonlinearity="relu")
-    return nn.Sequential(convolution, nn.BatchNorm2d(out), nn.ReLU())
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)
+    return nn.Sequential(convolution, nn.BatchNorm2d(out) if norm else nn.Identity(), nn.ReLU())
 
 
 class UnetStride1:
     """The architecture of SEEDS 002 on any timm encoder that begins with a convolution of stride 2."""
+
+    options = Options
+    """What model.options may hold."""
 
     @property
     def stages(self) -> Callable[[nn.Module], list[nn.Module]]:
@@ -154,6 +167,12 @@ class UnetStride1:
                 where=f"{where}.options.decoder_channels",
                 fix="give one for each block, the deepest first",
             )
+        if max(options.unseen, default=-1) >= len(maps) - 1:
+            raise InputError(
+                f"the maps before the deepest are 0 to {len(maps) - 2}, got {list(options.unseen)}",
+                where=f"{where}.options.unseen",
+                fix="give some of them",
+            )
 
     def build(self, block: Model, bands: int, planes: int, where: str, *, pretrained: bool) -> SegModel:
         """Build the network with random or pretrained encoder weights."""
@@ -161,7 +180,7 @@ class UnetStride1:
         with fetching(block, where):
             encoder = Encoder(block.encoder[3:], bands, pretrained=pretrained, drop_path_rate=options.drop_path_rate)
         stride = 2 ** (len(maps) - 1)
-        return SegModel(Net(encoder, maps, options.decoder_channels, planes), stride, stride)
+        return SegModel(Net(encoder, maps, options, planes), stride, stride)
 
     def _maps(self, block: Model, where: str) -> tuple[int, ...]:
         """Return the channels of the encoder's maps, finest first."""
