@@ -200,7 +200,7 @@ def test_what_does_not_fit_is_refused_by_name(file):
     )
     unet = Model(architecture="unet")
     assert refusal(convert, file, "mmseg", wanted(unet)).startswith(
-        "r.yaml:members.a.model.architecture: checkpoints from mmseg hold no architecture 'unet'; choose one of: "
+        "r.yaml:members.a.model.architecture: checkpoints from mmseg hold no architecture 'unet'; give --from smp, or "
     )
     found = convert(file, "mmseg", wanted(bare, partial=True))
     assert len(found.unused) == 8
