@@ -1,12 +1,14 @@
 """Where one item's label and probabilities of models that never saw it disagree more than the models' doubts explain.
 
-Four things make a doubt comparable between easy and hard items, and between classes:
+Five things make a doubt comparable between easy and hard items, and between classes:
 
 - `trust`: how sure the models are, out of fold, where a label says the class. Probabilities are divided by it, so that
   a class they are never sure of is not suspected everywhere (the class thresholds of confident learning: Northcutt,
   Jiang, Chuang 2021, Journal of Artificial Intelligence Research 70).
 - `telling`: how much more often they say a class where labels say it than where labels say the class in question (the
   off-diagonal of the same work's confident joint). Models that take every pole for a building accuse no pole.
+- `rarity`: how seldom the models contradict a label of the class so surely. Where they take most poles for something
+  else, one more says little; where they know nearly every road, it says much.
 - how far a label drawn from these probabilities would be from them: where the models are unsure themselves, a
   disagreement says little.
 - `radius`: how thick an object of the class is. A region as thin as two opinions of one edge is no wrong label.
@@ -30,6 +32,8 @@ TRUST_FLOOR = 0.2
 """No class is made more than five times as likely as the models say."""
 FEWEST_PIXELS = 9
 """Smaller components are no objects, and no regions to look at."""
+BINS = 256
+"""Of margins from 0 to 1."""
 MOST_REGIONS = 100
 """Of one item."""
 LEAST_SCORE = 0.05
@@ -155,7 +159,7 @@ class Region:
     likely: int
     """What the models say."""
     score: float
-    """0..1: how sure they are of it, less for what is thinner than objects are."""
+    """0..1: how sure they are of it, less for what is thinner than objects are; rarity is not in it yet."""
     margin: float
     """By how much likely leads given, as far as that is telling; the middle counts more than the rim."""
     area: int
@@ -180,6 +184,27 @@ class Doubt:
     """What the correlation gains by that shift."""
     regions: tuple[Region, ...]
     """The most suspicious first."""
+    margins: NDArray[np.int64]
+    """(C, BINS) pixels that labels give each class, by how far another leads there; it adds up over items."""
+
+
+def rarity(margins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how telling it is that another class leads by as much where labels say a class, (C, BINS) 0..1.
+
+    It is 1 less the root of the share of the class's pixels that are contradicted as surely: 0 where all are, .9 where
+    one in a hundred is.
+
+    Args:
+        margins: int64 (C, BINS), see Doubt, of all items.
+    """
+    surer = np.cumsum(margins[:, ::-1], 1)[:, ::-1]
+    result: NDArray[np.float64] = 1 - np.sqrt(surer / np.maximum(margins.sum(1, keepdims=True), 1))
+    return result
+
+
+def margin_bin(margin: float) -> int:
+    """Return the bin of a margin of 0 to 1; what is less counts as 0."""
+    return min(max(int(margin * BINS), 0), BINS - 1)
 
 
 def doubt(layer: Layer, norm: Norm, background: int | None) -> Doubt:
@@ -194,7 +219,10 @@ def doubt(layer: Layer, norm: Norm, background: int | None) -> Doubt:
     likely, margin = _margins(fair, layer, norm)
     shift, gain = best_shift(fair, layer, background)
     regions = sorted(_regions(likely, margin, layer, norm, background), key=lambda one: (-one.score, one.box))
-    return Doubt(_score(likely, margin, layer, norm, background), shift, gain, tuple(regions[:MOST_REGIONS]))
+    bins = np.clip((margin[layer.valid] * BINS).astype(np.int64), 0, BINS - 1)
+    margins = np.bincount(layer.label[layer.valid] * np.int64(BINS) + bins, minlength=len(norm.trust) * BINS)
+    score = _score(likely, margin, layer, norm, background)
+    return Doubt(score, shift, gain, tuple(regions[:MOST_REGIONS]), margins.reshape(-1, BINS))
 
 
 def balanced(probability: Floats, trust: NDArray[np.float64]) -> Floats:

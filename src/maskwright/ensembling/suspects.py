@@ -7,6 +7,10 @@ import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from maskwright.core.errors import InputError
 from maskwright.core.files import read_json, write_json, write_text
@@ -17,6 +21,7 @@ from maskwright.core.runs import Split
 from maskwright.core.stop import Stop
 from maskwright.ensembling.blend import Decision, blend
 from maskwright.ensembling.doubts import (
+    BINS,
     Doubt,
     Gathered,
     Layer,
@@ -27,7 +32,9 @@ from maskwright.ensembling.doubts import (
     joined,
     layer_names,
     layers,
+    margin_bin,
     nothing,
+    rarity,
 )
 from maskwright.ensembling.oof import Entry, Item, OutOfFold, StoredItems
 from maskwright.inference.store import dequantise
@@ -66,7 +73,7 @@ class RegionSuspect(Block):
     key: str
     split: Split
     score: float
-    """0..1: how sure the models are, less for what is thinner than objects are."""
+    """0..1: how sure the models are, less for what is thinner than objects are, and for labels often contradicted."""
     given: str
     """Class that the label says; in a multilabel task `no <class>` where it says nothing."""
     likely: str
@@ -116,15 +123,25 @@ def find_suspects(
             for total, one in zip(totals, found, strict=True):
                 total.add(one)
     norms = [total.norm() for total in totals]
-    items: list[ItemSuspect] = []
-    regions: list[RegionSuspect] = []
+    margins = [np.zeros((len(each), BINS), np.int64) for each in names]
+    seen: list[tuple[Entry, StoredItems, float, tuple[int, int] | None, list[_Place]]] = []
     for some in sets:
         look = partial(_doubted, decision, task, some.members, norms, background)
         for entry, doubts in some.each(look, reporter, f"suspects {some.split}: what is odd", stop):
-            pairs = zip(doubts, names, strict=True)
-            mine = [_told(region, entry.key, some, said, text) for one, said in pairs for region in one.regions]
-            items.append(_item(entry, some, doubts, mine))
-            regions += mine
+            mine = []
+            for layer, (doubt_of, said) in enumerate(zip(doubts, names, strict=True)):
+                margins[layer] += doubt_of.margins
+                for each in doubt_of.regions:
+                    told = _told(each, entry.key, some, said, text)
+                    mine.append(_Place(told, layer, each.given, margin_bin(each.margin)))
+            seen.append((entry, some, *joined(doubts), mine))
+    rare = [rarity(each) for each in margins]
+    items: list[ItemSuspect] = []
+    regions: list[RegionSuspect] = []
+    for entry, some, score, shift, places in seen:
+        weighed = [place.weighed(rare) for place in places]
+        items.append(_item(entry, some, score, shift, weighed))
+        regions += weighed
     items.sort(key=lambda one: (-one.score, one.key))
     regions.sort(key=lambda one: (-one.score, one.key, one.box))
     return Suspects(
@@ -152,8 +169,23 @@ def _split(some: StoredItems) -> Split:
     return "oof" if some.split == "oof" else "holdout" if some.split == "holdout" else "test"
 
 
-def _item(entry: Entry, some: StoredItems, doubts: Sequence[Doubt], regions: Sequence[RegionSuspect]) -> ItemSuspect:
-    score, shift = joined(doubts)
+class _Place(NamedTuple):
+    """A region, until it is known how rare it is."""
+
+    told: RegionSuspect
+    layer: int
+    given: int
+    bin: int
+
+    def weighed(self, rare: Sequence[NDArray[np.float64]]) -> RegionSuspect:
+        """Return the region with its score times how rare such a margin is."""
+        factor = float(rare[self.layer][self.given, self.bin])
+        return self.told.model_copy(update={"score": round(self.told.score * factor, 4)})
+
+
+def _item(
+    entry: Entry, some: StoredItems, score: float, shift: tuple[int, int] | None, regions: Sequence[RegionSuspect]
+) -> ItemSuspect:
     return ItemSuspect(
         key=entry.key,
         split=_split(some),
