@@ -197,3 +197,27 @@ def test_what_only_a_classifier_has_is_left_out(tmp_path):
     block = UNET.model_copy(update={"encoder": "tu-tf_efficientnet_b0"})
     found = convert(tmp_path / "w.pth", "timm", Wanted(block, 2))
     assert {name.partition(".")[0] for name in found.left_out} == {"conv_head", "bn2", "classifier"}
+
+
+@pytest.mark.parametrize("architecture", ["segformer", "pan"])
+def test_a_name_of_both_means_the_encoder_that_the_architecture_takes(architecture, tmp_path):
+    import segmentation_models_pytorch
+
+    torch.manual_seed(9)
+    block = Model(architecture="segformer", encoder="mit_b0", options={"decoder_segmentation_channels": 8})
+    theirs = segmentation_models_pytorch.Segformer(
+        "mit_b0", encoder_weights=None, classes=2, decoder_segmentation_channels=8
+    ).eval()
+    given = theirs.state_dict()
+    if architecture == "pan":  # on our own encoder, whose names differ
+        block = Model(architecture="pan", encoder="mit_b0")
+        rest = build_model(block, 3, 2).network.state_dict()
+        given = {name: each for name, each in given.items() if name.startswith("encoder.")}
+        given |= {name: each for name, each in rest.items() if not name.startswith("encoder.")}
+    torch.save(given, tmp_path / "w.pth")
+    model = convert(tmp_path / "w.pth", "smp", Wanted(block, 2)).model
+    image = torch.rand(1, 3, 64, 64)
+    near = 0.0 if architecture == "segformer" else 1e-3  # two epsilons in the library's, one in ours
+    with torch.no_grad():
+        maps = model.encoder(image)[-4:]
+        torch.testing.assert_close(list(maps), list(theirs.encoder(image)[-4:]), atol=near, rtol=near)

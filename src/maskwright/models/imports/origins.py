@@ -72,8 +72,12 @@ def _instead(kind: Origin, block: Model, key: str) -> str:
 
 
 def family_of(block: Model) -> str:
-    """Return under which part an encoder's rules stand."""
-    return ENCODERS[block.encoder].family if block.encoder in ENCODERS else LIBRARY
+    """Return under which part an encoder's rules stand; a library's architecture takes its own encoder of a name."""
+    from maskwright.models.build import ARCHITECTURES
+    from maskwright.models.smp import Smp
+
+    ours = block.encoder in ENCODERS and not isinstance(ARCHITECTURES.get(block.architecture), Smp)
+    return ENCODERS[block.encoder].family if ours else LIBRARY
 
 
 def rules_of(kind: Origin, block: Model) -> list[Rule]:
