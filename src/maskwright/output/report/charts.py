@@ -239,7 +239,7 @@ def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
         return f'<p class="empty">{text(title)}: nothing was recorded.</p>'
     values = np.array([value for _, value, _ in rows])
     low, high = _padded(values, 0.25, least=0.02)
-    left, right, step = 118, 348, 34
+    left, right, step = 150, 348, 34
     height = step * len(rows) + 30
     place = {value: left + (value - low) / (high - low) * (right - left) for value in values.tolist()}
     parts = []
@@ -250,7 +250,7 @@ def ladder(rows: Sequence[tuple[str, float, str]], title: str) -> Markup:
     for index, (label, value, style) in enumerate(rows):
         y, x = 4 + step * index + step / 2, place[value]
         parts.append(f'<line class="rung" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(cut(label, 17))}</text>')
+        parts.append(f'<text class="said end {style}" x="{left - 12}" y="{y + 4}">{text(cut(label, 19))}</text>')
         parts.append(
             f'<circle class="dot {style}" cx="{x:.1f}" cy="{y}" r="6.5"><title>{score(value)}</title></circle>'
         )

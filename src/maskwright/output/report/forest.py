@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from maskwright.output.report.charts import cut, short, svg, ticks
 from maskwright.output.report.markup import Markup, signed, text
 
-_LEFT, _RIGHT, _STEP = 150, 470, 34
+_LEFT, _RIGHT, _STEP = 200, 470, 34
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _row(gap: Gap, y: float, x: object) -> Markup:
         ring = f'<circle class="ring" cx="{x(gap.rosy):.1f}" cy="{y}" r="4.5"/>'
     return (
         f'<g class="gap {tone}"><title>{text(said)}</title>'
-        f'<text class="said end" x="{_LEFT - 14}" y="{y + 4}">{text(cut(gap.label, 21))}</text>{whisker}{ring}'
+        f'<text class="said end" x="{_LEFT - 14}" y="{y + 4}">{text(cut(gap.label, 28))}</text>{whisker}{ring}'
         f'<circle class="point-of" cx="{x(gap.value):.1f}" cy="{y}" r="5.5"/>'
         f'<text class="value" x="{_RIGHT + 14}" y="{y + 4}">{signed(gap.value)}</text></g>'
     )

@@ -81,10 +81,10 @@ def card(case: Case, metric: str, budget: int, words: Mapping[str, str] | None =
     )
 
 
-def legend(facts: ReportFacts) -> Markup:
-    """Return what the colours in pictures mean."""
-    task = facts.task
-    entries = [(swatch("#" + bytes(tone).hex()), label) for label, tone in error_kinds(task)]
+def legend(facts: ReportFacts, words: Mapping[str, str] | None = None) -> Markup:
+    """Return what the colours in pictures mean; `words` says some of it otherwise."""
+    task, said = facts.task, words or {}
+    entries = [(swatch("#" + bytes(tone).hex()), said.get(label, label)) for label, tone in error_kinds(task)]
     hatch = '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true"><rect width="12" height="12" fill="#686868"/>'
     hatch += '<path d="M0 6 6 0M2 12 12 2M8 12l4-4" stroke="#a8a8a8" stroke-width="2.4"/></svg>'
     entries.append((hatch, "does not count"))
@@ -93,7 +93,8 @@ def legend(facts: ReportFacts) -> Markup:
     pairs = zip(fills, task.plane_names, strict=True)
     classes = "".join(f"<li>{named(fill, label)}</li>" for fill, label in pairs)
     return (
-        f'<div class="keys"><ul class="legend"><li class="of">Errors</li>{errors}<li>grey: right</li></ul>'
-        f'<ul class="legend"><li class="of">Truth and answer</li>{classes}</ul>'
+        f'<div class="keys"><ul class="legend"><li class="of">{said.get("Errors", "Errors")}</li>{errors}'
+        f"<li>grey: {said.get('right', 'right')}</li></ul>"
+        f'<ul class="legend"><li class="of">{said.get("Truth", "Truth")} and answer</li>{classes}</ul>'
         '<p class="caption">Choose a picture to lay it over the image with a slider.</p></div>'
     )

@@ -18,6 +18,7 @@ from maskwright.output.report.markup import (
     table,
     text,
 )
+from maskwright.output.report.sections import metric_title
 
 
 def rounds(facts: ReportFacts) -> Markup:
@@ -25,7 +26,7 @@ def rounds(facts: ReportFacts) -> Markup:
     told = facts.selftrain
     columns = [
         Column("round", True),
-        Column(f"{told.metric}, honest", True, "nested, out of fold"),
+        Column(f"{metric_title(told.metric)}, honest", True, "nested, out of fold"),
         Column("gain", True, "against the last round before it that was kept, on the same items"),
         Column("99 % interval", True),
         Column("images"),
@@ -38,7 +39,8 @@ def rounds(facts: ReportFacts) -> Markup:
     for row in told.rounds:
         between = MISSING if math.isnan(row.low) else f"{signed(row.low)} to {signed(row.high)}"
         verdict = "kept" if row.kept else "not kept"
-        why = text(row.reason) if row.round == 0 else f"<b>{verdict}</b>: {text(row.reason)}"
+        reason = row.reason.partition(": 99 % interval")[0]  # which has a column of its own
+        why = text(reason) if row.round == 0 else f"<b>{verdict}</b>: {text(reason)}"
         drawn = [text(row.weights)] if weighed else []
         body.append([count(row.round), score(row.honest), signed(row.gain), between, text(row.images), *drawn, why])
     whose = "the first teachers" if told.final == 0 else f"round {told.final}"

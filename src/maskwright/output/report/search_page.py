@@ -60,7 +60,8 @@ def result(facts: SearchFacts) -> Markup:
         for one in facts.keys
     ]
     changed = table("What the winning recipe changes", columns, rows)
-    said = f"<p><strong>{text(facts.winner)}</strong> wins. <code>winner.yaml</code> is that recipe.</p>"
+    who = text(facts.winner[:1].upper() + facts.winner[1:])
+    said = f"<p><strong>{who}</strong> wins. <code>winner.yaml</code> is that recipe.</p>"
     if not facts.finals:
         alone = ["The best trial was not repeated with other seeds (search.finalists: 0), so luck may have chosen it."]
         return f"{notes(alone, 'warning')}{said}{changed}"

@@ -9,7 +9,14 @@ from maskwright.output.report.markup import Markup, plural
 BUDGET = 1_500_000
 """Bytes of all pictures of the section, before base64 adds a third."""
 
-WORDS = {"Truth": "Label", "Errors": "Difference"}
+WORDS = {
+    "Truth": "Label",
+    "Errors": "Difference",
+    "too much": "in the answer alone",
+    "missed": "in the label alone",
+    "wrong class": "another class",
+    "right": "alike",
+}
 """Here nobody knows yet who is right."""
 
 
@@ -26,7 +33,7 @@ def suspects(facts: ReportFacts) -> Markup:
         "What they call an error may be theirs: look before you change a label. All are in suspects.csv and "
         "suspects_regions.csv.</p>"
     )
-    body += legend(facts)
+    body += legend(facts, WORDS)
     groups = (
         ("Items", "whose whole label fits least", found.items),
         ("Regions", "outlined in the image: the label says one thing, the models another", found.regions),

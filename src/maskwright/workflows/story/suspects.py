@@ -73,8 +73,8 @@ def _whole(session: Session, decision: Decision, one: ItemSuspect) -> told.Case:
     note += f", {one.regions} sure region{'' if one.regions == 1 else 's'}" if one.regions else ""
     if one.shift is not None:
         rows, cols = one.shift
-        note += f"; fits far better moved {abs(rows)} px {'down' if rows > 0 else 'up'}, "
-        note += f"{abs(cols)} px {'right' if cols > 0 else 'left'}"
+        moves = ((rows, "down" if rows > 0 else "up"), (cols, "right" if cols > 0 else "left"))
+        note += f"; fits far better moved {', '.join(f'{abs(by)} px {way}' for by, way in moves if by)}"
     predicted = label_of(session, decision, Target(one.key, one.split))
     return make_case((one.key, one.score, note), item.image, predicted, session.recipe.task, item.label, item.valid)
 

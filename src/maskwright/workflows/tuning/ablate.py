@@ -246,10 +246,13 @@ class _Work:
             "arms": [one.to_plain() for one in verdicts],
         }
         write_json(self.root / "ablation.json", plain)
+        if not any(bench.made for bench in self.benches.values()):
+            self.reporter.say("ablate: nothing to do")
         how = yardstick_in_words(next(iter(self.benches.values())).yardstick)
         write_ablation_page(self.base, self.block, plain, how, self.root / "ablation.html")
         for one in sorted(verdicts, key=lambda one: (bool(one.reason), -abs(np.nan_to_num(one.gain)))):
             self.reporter.say(one.in_words())
+        self.reporter.say(f"all of it: {self.root / 'ablation.html'}")
         if len(self.folds) == 2:
             self.reporter.say("note: two folds leave one degree of freedom: hardly any difference can be believed")
 

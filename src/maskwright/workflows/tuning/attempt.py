@@ -131,6 +131,8 @@ class Bench:
         self.base = self.session(recipe, root / "base", "")
         self.items = ""
         """Stands for items and folds, once they are known."""
+        self.made = 0
+        """Measurements that were not there already."""
 
     def session(self, recipe: Recipe, folder: Path, label: str) -> Session:
         """Open a recipe in a folder, with nothing in it that has no part in the measurement."""
@@ -176,6 +178,7 @@ class Bench:
         if not math.isfinite(value):
             raise InputError("no score is defined: no class that counts was there", where=folder, fix="use more folds")
         found = Measured(value, folds, time.perf_counter() - began)
+        self.made += 1
         write_json(done, {**found.to_plain(), "of": stands_for})
         return found
 

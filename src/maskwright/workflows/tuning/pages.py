@@ -11,6 +11,7 @@ from maskwright.core.recipe.tuning import Ablate, Search, Span
 from maskwright.core.version import __version__
 from maskwright.output.report.ablation_page import build_ablation_page
 from maskwright.output.report.search_page import build_search_page
+from maskwright.output.report.sections import metric_title
 from maskwright.output.report.tuning_facts import (
     AblationFacts,
     ArmFact,
@@ -56,7 +57,7 @@ def write_search_page(
     )
     facts = SearchFacts(
         title=base.recipe.name,
-        metric=metric,
+        metric=metric_title(metric),
         measured=measured,
         winner=who_in_words(winner.who),
         keys=keys,
@@ -142,7 +143,7 @@ def write_ablation_page(base: Base, block: Ablate, plain: Mapping[str, Any], how
     """
     facts = AblationFacts(
         title=base.recipe.name,
-        metric=plain["metric"],
+        metric=metric_title(plain["metric"]),
         measured=how,
         folds=tuple(plain["folds"]),
         seeds=tuple(plain["seeds"]),

@@ -52,7 +52,7 @@ def relief(rng: Rng, size: int, coarse: int, octaves: int = 4) -> NDArray[np.flo
 def write_tiff(
     path: Path, planes: NDArray[np.generic], ground: Ground | None = None, profile: dict[str, Any] | None = None
 ) -> None:
-    """Write a GeoTIFF.
+    """Write a GeoTIFF, by way of memory: GDAL reports a full disk in words of its own.
 
     Args:
         path: the file; its folder is made. Twins are whole or absent as folders, so that no file needs to be.
@@ -60,8 +60,8 @@ def write_tiff(
         ground: where it lies; None: nowhere.
         profile: further creation options of rasterio.
     """
-    import rasterio
     from rasterio.errors import NotGeoreferencedWarning
+    from rasterio.io import MemoryFile
     from rasterio.transform import Affine
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +69,7 @@ def write_tiff(
     options: dict[str, Any] = {"count": count, "height": height, "width": width, "dtype": planes.dtype}
     if ground is not None:
         options |= {"crs": ground.crs, "transform": Affine(ground.pixel, 0, ground.left, 0, -ground.pixel, ground.top)}
-    with (
-        warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning),
-        rasterio.open(path, "w", driver="GTiff", **options, **(profile or {})) as file,
-    ):
-        file.write(planes)
+    with warnings.catch_warnings(action="ignore", category=NotGeoreferencedWarning), MemoryFile() as memory:
+        with memory.open(driver="GTiff", **options, **(profile or {})) as file:
+            file.write(planes)
+        path.write_bytes(memory.read())
