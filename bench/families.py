@@ -11,7 +11,8 @@ class or everything everywhere; `place`, what most training items of the other f
 Held out: items in no fold; `blend` is the decided answer, beside that member of the three (each the mean of two
 networks) which was best out of fold, and the one which turned out best, on the same terms: at fixed thresholds where
 the blend was left at them, at its own tuned ones where the blend's were kept. Last in that bracket the best member with
-thresholds tuned wherever that gained anything at all out of fold, which is not enough for the blend's. `vote` is that
+thresholds tuned wherever that gained anything at all out of fold, which is not enough for the blend's, and the 95 %
+interval of the blend against the best of three under the blend's rule, over items drawn anew. `vote` is that
 of the six networks' own submission files (at least 3; class vote with weights from out-of-fold scores; share .45),
 beside mean and best of the six; last, the 95 % interval of the vote against the best of them, over items drawn anew.
 """
@@ -32,7 +33,7 @@ from typing import Any
 
 import torch
 
-from bench.family_scores import compare, trivial, votes
+from bench.family_scores import blended, compare, trivial, votes
 from bench.family_sets import SETS, prepare
 from maskwright.core.progress import Silent
 from maskwright.core.recipe.load import build
@@ -203,6 +204,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "blend": held["decided"],
         **members_of(decision, held["members"]),
         **votes(recipe, run),
+        "blend gap": blended(run.with_suffix(".yaml"), run),
         "cpu seconds": round(time.process_time() - busy),
         "seconds": round(time.monotonic() - begun),
     }
@@ -227,7 +229,7 @@ def again(line: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
     decision = json.loads((run / "decision.json").read_text())
     members = members_of(decision, json.loads((run / "held_out.json").read_text())[0]["members"])
     recipe = build(json.loads(run.with_suffix(".yaml").read_text()))
-    return {**line, **members, **votes(recipe, run)}
+    return {**line, **members, **votes(recipe, run), "blend gap": blended(run.with_suffix(".yaml"), run)}
 
 
 EPOCHS, FOLDS = 4, 2
@@ -348,7 +350,7 @@ def told(line: Mapping[str, Any]) -> str:
         f"{line['out of fold']:.3f} ({alone[picked]:.3f})",
         f"{line['constant']:.3f}, {line['place']:.3f}",
         f"{line['blend']:.3f} ({line['blend members'][picked]:.3f}, {max(line['blend members'].values()):.3f}; "
-        f"{max(line['tuned members'].values()):.3f})",
+        f"{max(line['tuned members'].values()):.3f}; {line['blend gap'][0]:+.3f} to {line['blend gap'][1]:+.3f})",
         f"{line['vote']:.3f} ({beside(line['vote members'])})",
         f"{low:+.3f} to {high:+.3f}",
     ]

@@ -12,11 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskwright.core import rle
+from maskwright.core.progress import Silent
 from maskwright.core.recipe.blocks import Recipe
 from maskwright.data.items import Item, read_item
 from maskwright.data.sources.open import open_source
+from maskwright.ensembling.blend import answer, blend, read_decision
+from maskwright.ensembling.oof import Entry, StoredItems
+from maskwright.ensembling.oof import Item as StoredItem
+from maskwright.inference.store import dequantise
 from maskwright.scoring.counts import Counts, count
 from maskwright.scoring.scores import score
+from maskwright.workflows import deliver
+from maskwright.workflows.session import open_session
 
 Label = NDArray[np.uint8]
 PLACE = 32
@@ -85,10 +92,35 @@ def compare(vote: Path, files: Mapping[str, Path], recipe: Recipe) -> dict[str, 
     voted = of_file(vote, recipe, truth)
     found = {name: iou(each.sum(0)) for name, each in counts.items()}
     best = max(found, key=found.__getitem__)
-    drawn = np.random.default_rng(0).integers(0, len(truth), (REDRAWS, len(truth)))
-    gaps = [iou(voted[rows].sum(0)) - iou(counts[best][rows].sum(0)) for rows in drawn]
-    low, high = np.nanquantile(gaps, [0.025, 0.975])
-    return {"vote": iou(voted.sum(0)), "vote members": found, "gap": [float(low), float(high)]}
+    return {"vote": iou(voted.sum(0)), "vote members": found, "gap": interval(voted, counts[best])}
+
+
+def interval(one: NDArray[np.int64], other: NDArray[np.int64]) -> list[float]:
+    """Return the 95 % interval of what one answer is better than another, both int64 (items, 4, K), items drawn anew."""
+    drawn = np.random.default_rng(0).integers(0, len(one), (REDRAWS, len(one)))
+    gaps = [iou(one[rows].sum(0)) - iou(other[rows].sum(0)) for rows in drawn]
+    return [float(each) for each in np.nanquantile(gaps, [0.025, 0.975])]
+
+
+def blended(recipe: Path, run: Path) -> list[float]:
+    """Return the interval of the decided blend against that member which turned out best under the blend's own rule."""
+    session = open_session(str(recipe), [], Silent(), out=run)
+    decision, task = read_decision(session.run.decision), session.recipe.task
+    shares = [decision.shares, *({**dict.fromkeys(decision.shares, 0), name: 1} for name in decision.shares)]
+    rules = [decision.model_copy(update={"shares": each}) for each in shares]
+    with session.working():
+        split, source, keys = deliver.held_out_sets(session)[0]
+        stores, truth = deliver.stores_of(session, split), deliver.truth_of(session, source)
+        held = StoredItems(stores, [Entry(key, -1, key) for key in keys], truth, split, task)
+
+        def look(item: StoredItem) -> NDArray[np.int64]:
+            pairs = zip(held.members, item.values, strict=True)
+            planes = {name: dequantise(values, item.scale) for name, values in pairs}
+            answers = [answer(blend(planes, rule), rule, task) for rule in rules]
+            return np.stack([count(item.label, each, item.valid, task).stacked for each in answers])
+
+        counts = np.stack([found for _, found in held.each(look, Silent(), "held out", session.stop)], 1)
+    return interval(counts[0], max(counts[1:], key=lambda each: iou(each.sum(0))))
 
 
 def iou(counts: NDArray[np.int64]) -> float:
