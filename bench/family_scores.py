@@ -96,7 +96,7 @@ def compare(vote: Path, files: Mapping[str, Path], recipe: Recipe) -> dict[str, 
 
 
 def interval(one: NDArray[np.int64], other: NDArray[np.int64]) -> list[float]:
-    """Return the 95 % interval of what one answer is better than another, both int64 (items, 4, K), items drawn anew."""
+    """Return the 95 % interval of what one answer gains over another, both int64 (items, 4, K), items drawn anew."""
     drawn = np.random.default_rng(0).integers(0, len(one), (REDRAWS, len(one)))
     gaps = [iou(one[rows].sum(0)) - iou(other[rows].sum(0)) for rows in drawn]
     return [float(each) for each in np.nanquantile(gaps, [0.025, 0.975])]
