@@ -102,6 +102,8 @@ def test_wrong_words_are_refused(cli, folder_set, write_recipe):
     for words, says in (
         (("--to", "coc"), "error: --to: unknown view 'coc' (did you mean 'coco'?); use one of: coco, cvat\n"),
         (("--top", "0"), "error: --top: 0 rows; give 1 or more\n"),
+        (("--view", "v"), "error: --view v: nothing says what to write there; add --to coco or cvat\n"),
+        (("--to", "coco", "--view", "set"), "error: set: is not empty and holds no view; choose another --view\n"),
     ):
         code, _, err = cli("suspects", path, *words)
         assert (code, err) == (2, says)

@@ -32,7 +32,7 @@ from maskwright.output.views.item import Doubted, ViewItem
 from maskwright.workflows import deliver, run
 from maskwright.workflows.deliver import Target
 from maskwright.workflows.session import STAGES, Session
-from maskwright.workflows.view import View, begin, view_item
+from maskwright.workflows.view import View, begin, refuse_other, view_item
 
 
 def suspects(session: Session, top: int = 15, to: str | None = None, folder: Path | None = None) -> None:
@@ -51,6 +51,10 @@ def suspects(session: Session, top: int = 15, to: str | None = None, folder: Pat
         raise unknown("view", to, VIEWS, "--to")
     if top < 1:
         raise InputError(f"{top} rows", where="--top", fix="give 1 or more")
+    if folder is not None:
+        if to is None:
+            raise InputError("nothing says what to write there", where=f"--view {folder}", fix="add --to coco or cvat")
+        refuse_other(folder, "--view")
     run.run_stages(session, STAGES[: STAGES.index("decide") + 1])
     if not session.main:
         return

@@ -94,15 +94,30 @@ def begin(folder: Path, facts: Mapping[str, str], views: Mapping[str, Sequence[s
         views: name -> what a view of that kind writes.
     """
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if not (folder / MARK).is_file():
-                raise InputError("is not empty and holds no view", where=folder, fix="choose another --out")
+        if refuse_other(folder):
             for names in views.values():
                 for path in (folder / name for name in names):
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     except OSError as error:
         raise from_os_error(error, folder) from error
     write_json(folder / MARK, dict(facts))
+
+
+def refuse_other(folder: Path, option: str = "--out") -> bool:
+    """Refuse a folder that holds anything but a view; return whether it holds one.
+
+    Args:
+        folder: of the view to be.
+        option: that named it, for the message.
+
+    Raises:
+        InputError: something else is there.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return False
+    if not (folder / MARK).is_file():
+        raise InputError("is not empty and holds no view", where=folder, fix=f"choose another {option}")
+    return True
 
 
 def _targets(session: Session) -> Iterator[tuple[Target, int | None]]:

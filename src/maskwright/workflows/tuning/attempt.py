@@ -16,7 +16,7 @@ from maskwright.core.errors import InputError, LockedError, RecipeError
 from maskwright.core.files import read_json, write_bytes, write_json
 from maskwright.core.progress import Reporter, Tick
 from maskwright.core.recipe.blocks import Recipe
-from maskwright.core.recipe.load import build, digest, recipe_hash, to_plain
+from maskwright.core.recipe.load import build, digest, to_plain
 from maskwright.core.recipe.tuning import Objective
 from maskwright.core.runs import RunFolder
 from maskwright.core.stop import Stop
@@ -27,6 +27,7 @@ from maskwright.scoring.measures import Measure
 from maskwright.workflows.inputs import split_inputs
 from maskwright.workflows.run import run_stages
 from maskwright.workflows.session import STAGES, Session
+from maskwright.workflows.tuning.space import measured_part
 
 JOURNAL, MEASURED = "validations.jsonl", "measured.json"
 FULL = 100
@@ -165,7 +166,7 @@ class Bench:
             Interrupted, StorageError: saved as far as it went.
         """
         session = self.session(recipe, folder, label)
-        stands_for = digest([recipe_hash(session.recipe), self.yardstick.to_plain(), self.items])
+        stands_for = digest([measured_part(session.recipe), self.yardstick.to_plain(), self.items])
         done = folder / MEASURED
         if done.exists() and (plain := read_json(done))["of"] == stands_for:
             return Measured.from_plain(plain)

@@ -147,7 +147,7 @@ def _between(span: Span, value: Any) -> bool:
 def measured_part(recipe: Recipe) -> dict[str, Any]:
     """Return as plain data what decides scores, without this machine's paths."""
     plain = to_plain(recipe)
-    for key in ("name", "output", "trackers", "rules", "score"):
+    for key in ("name", "output", "trackers", "rules", "score", "mine", "selftrain"):
         plain.pop(key)
     for key in ("root", "cache", "test"):
         plain["data"].pop(key)
