@@ -9,6 +9,8 @@ from PIL import Image
 
 from maskwright.core.progress import Silent
 from maskwright.data.audit.digests import of_file
+from maskwright.data.places import Spots
+from maskwright.training.setup import build_samples
 from maskwright.workflows.jobs import fold_job
 from maskwright.workflows.session import open_session
 
@@ -50,6 +52,7 @@ def test_negatives_are_mined_by_each_folds_own_models_trained_on_and_judged(cli,
         assert all(0 <= value < 0.9 for value in one["presence"])
     assert all(folds[one["key"]] != one["fold"] for one in found["hard"])
     assert len(found["hard"]) <= 2  # a quarter of each fold's four
+    assert all(one["boxes"] for one in found["hard"])
     before = tree(run)
     _cut(run / "mined" / "pool-fold0.jsonl")
     (run / "mined" / "mined.json").unlink()
@@ -94,6 +97,14 @@ def _each_fold_trains_on_its_own(student, found):
         hard = {one["key"] for one in found["hard"] if one["fold"] == fold}
         weights = dict(zip(job.train_keys, job.weights or [1.0] * len(job.train_keys), strict=True))
         assert {key for key, weight in weights.items() if weight == 3.0} == hard
+        boxes = {one["key"]: one["boxes"] for one in found["hard"] if one["fold"] == fold}
+        assert job.spots == {key: Spots(1 - 1 / 3, _middles(each)) for key, each in boxes.items()}
+        spec = build_samples(job, job.plan, job.lots(job.plan.draws)).spec
+        assert spec.spots == job.spots
+
+
+def _middles(boxes):
+    return tuple(((row + height / 2) / 40, (col + width / 2) / 40) for row, col, height, width in boxes)
 
 
 def _cut(path):

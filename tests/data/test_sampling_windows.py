@@ -13,6 +13,7 @@ from maskwright.core.recipe.members import Sampling
 from maskwright.data import places as places_module
 from maskwright.data.places import (
     Places,
+    Spots,
     check,
     drawn_classes,
     holding,
@@ -50,6 +51,22 @@ def test_without_a_rule_windows_are_what_they_always_were(scene):
     for index in range(50):
         wanted = crop_window(3, 1, index, scene.shape, (16, 16))
         assert places.window("a", scene, ANYWHERE, sample_seed(3, 1, index), (16, 16)) == wanted
+
+
+def test_windows_are_drawn_around_spots_as_often_as_their_share_says(scene):
+    places = Places(Sampling(), spots={"a": Spots(0.75, ((0.25, 0.5), (0.875, 0.25)))})
+    plain = Places(Sampling())
+    near = [0, 0, 0]
+    for seed in range(2000):
+        window = places.window("a", scene, ANYWHERE, seed, (8, 8))
+        assert window.clip(scene.shape) == window
+        middle = np.array([window.row + 4, window.col + 4])
+        hits = [np.abs(middle - spot).max() <= 2 for spot in ((10, 30), (35, 15))]
+        near[hits.index(True) if any(hits) else 2] += 1
+        for key, aim in (("b", ANYWHERE), ("a", 2)):
+            assert places.window(key, scene, aim, seed, (8, 8)) == plain.window(key, scene, aim, seed, (8, 8))
+    assert near[0] == pytest.approx(750, abs=90)  # and what lies there by chance
+    assert near[1] == pytest.approx(750, abs=90)
 
 
 @pytest.mark.parametrize("aim", [0, 1, 2, OBJECT])

@@ -20,7 +20,7 @@ from maskwright.data.augment.others import OtherItems
 from maskwright.data.cache.cache import CacheSpec, open_cache
 from maskwright.data.items import Item, read_item
 from maskwright.data.labels.soft import harden, to_floats
-from maskwright.data.places import Places
+from maskwright.data.places import Places, Spots
 from maskwright.data.preprocess import Preprocess, preprocess_for
 from maskwright.data.sampling import Lots, sample_seed
 from maskwright.data.sources.base import Source
@@ -101,6 +101,8 @@ class TrainSpec:
     """Whether samples say how large their pixels are."""
     resize: Shape | None = None
     """(height, width) that items are brought to first; None: their own."""
+    spots: Mapping[str, Spots] = field(default_factory=dict)
+    """Key -> where windows of this item are drawn more often."""
 
 
 class _Items:
@@ -176,7 +178,7 @@ class TrainSet(Dataset[Sample]):
         setting = Setting(spec.task, len(spec.preprocess.bands), spec.pixels, soft)
         self._augmenter = augment.build(spec.augment, setting=setting)
         self.lots = spec.lots or Lots(spec.seed, len(spec.keys), spec.draws)
-        self._places = Places(self.lots.sampling, spec.classes)
+        self._places = Places(self.lots.sampling, spec.classes, spec.spots)
         self._others = OtherItems(len(spec.keys), self._numbered)
         self._grounds = ground_sizes(spec.source, spec.keys) if spec.sizes else []
 

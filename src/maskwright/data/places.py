@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +23,28 @@ REMEMBERED = 16 << 20
 """Bytes of places each process remembers: row counts of classes and middles of objects."""
 
 
+class Spots(NamedTuple):
+    """Places of an item that windows are drawn around more often than elsewhere."""
+
+    share: float
+    """Of the draws of this item that are not aimed at something else, 0..1."""
+    middles: tuple[tuple[float, float], ...]
+    """Row and column of each, as parts of the item's height and width."""
+
+
 class Places:
     """Chooses windows. The same item, aim and seed give the same window, whatever was asked before.
 
     Args:
         sampling: the recipe's rule.
         classes: label values (planes, for multilabel) whose objects are drawn.
+        spots: key of an item -> where its windows are drawn more often.
     """
 
-    def __init__(self, sampling: Sampling, classes: Sequence[int] = ()) -> None:
-        self.sampling, self.classes = sampling, tuple(classes)
+    def __init__(
+        self, sampling: Sampling, classes: Sequence[int] = (), spots: Mapping[str, Spots] | None = None
+    ) -> None:
+        self.sampling, self.classes, self.spots = sampling, tuple(classes), spots or {}
         self._known: OrderedDict[tuple[str, int], NDArray[np.int32]] = OrderedDict()
         self._held = 0
 
@@ -74,6 +87,11 @@ class Places:
             ends = self._remember(key, aim, lambda: row_ends(layers, aim))
             if ends[-1]:
                 return holding(pixel_of(layers, aim, ends, int(rng.integers(ends[-1]))), layers.shape, size, rng)
+        spots = self.spots.get(key)
+        if spots is not None and rng.random() < spots.share:
+            middle = spots.middles[int(rng.integers(len(spots.middles)))]
+            place = np.array([part * side for part, side in zip(middle, layers.shape, strict=True)], np.int32)
+            return self._around(place, layers.shape, size, rng)
         return any_window(layers.shape, size, rng)
 
     def _around(self, middle: NDArray[np.int32], shape: Shape, size: Shape, rng: np.random.Generator) -> Window:

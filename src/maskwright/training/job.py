@@ -18,7 +18,7 @@ from maskwright.core.recipe.load import digest
 from maskwright.core.recipe.members import Member
 from maskwright.data.cache.cache import CacheSpec
 from maskwright.data.dataset import Preprocess
-from maskwright.data.places import drawn_classes
+from maskwright.data.places import Spots, drawn_classes
 from maskwright.data.sampling import Lots
 from maskwright.data.sources.base import Source
 from maskwright.scoring.counts import Counts
@@ -49,6 +49,8 @@ class FoldJob:
     pixels: NDArray[np.int64] | None = field(default=None, compare=False)
     """(training items, classes) valid pixels of each value of the task, or of each plane for multilabel; needed
     where classes or objects are drawn."""
+    spots: Mapping[str, Spots] = field(default_factory=dict)
+    """Key -> where windows of this item are drawn more often."""
     cache: CacheSpec = field(default_factory=CacheSpec)
     """Where decoded items are kept."""
     recipe_dir: Path | None = None
@@ -75,7 +77,8 @@ class FoldJob:
         weights = [] if self.weights is None else [self.weights]
         first = [] if self.first_job is None else [self.first_job]
         beside = [] if self.beside is None else [self.beside.digest]
-        return digest([*plain, self.preprocess.to_plain(), *weights, *first, *beside])
+        spots = [sorted(self.spots.items())] if self.spots else []
+        return digest([*plain, self.preprocess.to_plain(), *weights, *first, *beside, *spots])
 
     @property
     def plan(self) -> Plan:

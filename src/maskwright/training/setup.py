@@ -198,6 +198,7 @@ def build_samples(job: FoldJob, plan: Plan, lots: Lots) -> TrainSet:
             pixels=None if job.pixels is None else tuple(job.pixels.sum(0).tolist()),
             sizes=job.member.model.aux.scale is not None,
             resize=job.member.train.resize_shape,
+            spots=job.spots,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from maskwright.core.recipe.blocks import Doubted
 from maskwright.core.recipe.load import digest
 from maskwright.data.findings import refuse
 from maskwright.data.folds.folds import HOLDOUT
+from maskwright.data.places import Spots
 from maskwright.data.sources.csv_file import CsvFile
 from maskwright.data.sources.mined import mined_parts, names_of
 from maskwright.workflows.session import Session
@@ -72,6 +73,32 @@ def sought(session: Session, fold: int) -> Mapping[str, float]:
         if names and part.block.hard > 1:
             factors |= {key: part.block.hard for key in source.keys if not names.isdisjoint(names_of(source, key))}
     return factors
+
+
+def spots_of(session: Session, keys: Sequence[str], fold: int) -> dict[str, Spots]:
+    """Return key -> where a fold's own models were wrong with confidence: what it is drawn more often is drawn there.
+
+    Args:
+        session: whose training source has a mined part.
+        keys: that the fold draws.
+        fold: its number.
+    """
+    source, found = session.train_source, dict[str, Spots]()
+    shapes = {one.key: (one.height, one.width) for one in session.fingerprint().items}
+    for _, part in mined_parts(source):
+        boxes = {one.key: one.boxes for one in part.listed.hard if one.fold == fold and one.boxes}
+        if not boxes or part.block.hard <= 1:
+            continue
+        for key in keys:
+            mine = next((boxes[name] for name in names_of(source, key) if name in boxes), ())
+            height, width = shapes[key]
+            middles = tuple(
+                (round((row + tall / 2) / height, 6), round((col + wide / 2) / width, 6))
+                for row, col, tall, wide in mine
+            )
+            if middles:
+                found[key] = Spots(1 - 1 / part.block.hard, middles)
+    return found
 
 
 def _path(session: Session, block: Doubted) -> Path:

@@ -14,6 +14,7 @@ from maskwright.core.version import __version__
 from maskwright.data.audit.fingerprint import Fingerprint
 from maskwright.data.folds import folds
 from maskwright.workflows import reading
+from maskwright.workflows.avoiding import spots_of
 from maskwright.workflows.inputs import best_by
 from maskwright.workflows.lessons import beside_of, lessons_of
 from maskwright.workflows.session import Session
@@ -51,6 +52,7 @@ def fold_job(session: Session, name: str, fold: int) -> FoldJob:
         metric=best_by(session, name),
         frequency=_frequency(session, print_, keys),
         weights=reading.weights_of(session, keys, fold),
+        spots=spots_of(session, keys, fold),
         pixels=reading.pixels_of(print_, keys),
         cache=reading.cache_of(session, print_, preprocess, member.train, len(keys)),
         recipe_dir=session.recipe_dir,

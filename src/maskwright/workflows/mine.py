@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 HARD_SHARE = 0.002
 """Share of an item's pixels that must be confident false positives for it to be drawn more often."""
+BOXES = 16
+"""Places of an item that windows are drawn around."""
 HARDEST = 4
 """One in so many items is drawn more often at most: where all are hard, none is."""
 
@@ -216,7 +218,7 @@ class Mine:
 
         session, recipe = self.session, self.session.recipe
         keys = self.trained(fold)
-        inputs = digest([session.train_files, list(keys), self.settings.sure, self._asked(fold)])
+        inputs = digest([session.train_files, list(keys), self.settings.sure, self._asked(fold), "boxes"])
         journal = Journal(self.root / f"hard-fold{fold}.jsonl", inputs)
         left = [key for key in keys if key not in journal.found]
         if not left:
@@ -229,7 +231,7 @@ class Mine:
                 path = session.train_source.image_path(key)
                 probability = blended(_at(voices, path), item.image, item.seen, str(path))
                 wrong = false_positives(probability, item.label, self.settings.sure, recipe.task) & item.valid
-                journal.add(key, [int(wrong.sum()), int(item.valid.sum())])
+                journal.add(key, [int(wrong.sum()), int(item.valid.sum()), largest(wrong)])
                 session.stop.check("items that were looked at are kept")
                 tick.advance()
         return journal
@@ -303,16 +305,31 @@ class Mine:
         return highest < self.settings.pixel and (presence is None or presence < self.settings.presence)
 
 
-def hardest(fold: int, measured: Mapping[str, tuple[int, int]]) -> list[Hard]:
+def largest(mask: NDArray[np.bool_]) -> list[list[int]]:
+    """Return row, column, height and width of the largest connected regions of a mask, at most BOXES."""
+    import cv2
+
+    if not mask.any():
+        return []
+    _, _, found, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(mask).view(np.uint8), connectivity=8)
+    ranked = sorted(found[1:].tolist(), key=lambda one: (-one[cv2.CC_STAT_AREA], one))[:BOXES]
+    return [[top, left, height, width] for left, top, width, height, _ in ranked]
+
+
+def hardest(fold: int, measured: Mapping[str, Sequence[Any]]) -> list[Hard]:
     """Return the items with the largest share of confident false positives, a quarter of all at most.
 
     Args:
         fold: that trains on them.
-        measured: key -> pixels of confident false positives, and all that count.
+        measured: key -> pixels of confident false positives, all that count, and boxes of the largest regions.
     """
-    shares = {key: area / max(valid, 1) for key, (area, valid) in measured.items()}
+    shares = {key: area / max(valid, 1) for key, (area, valid, _) in measured.items()}
     ranked = sorted(shares, key=lambda key: (-shares[key], key))[: -(-len(shares) // HARDEST)]
-    return [Hard(key=key, fold=fold, area=measured[key][0]) for key in sorted(ranked) if shares[key] > HARD_SHARE]
+    return [
+        Hard(key=key, fold=fold, area=measured[key][0], boxes=measured[key][2])
+        for key in sorted(ranked)
+        if shares[key] > HARD_SHARE
+    ]
 
 
 def _together(key: str, found: Sequence[Negative]) -> Negative:

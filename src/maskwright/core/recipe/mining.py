@@ -25,5 +25,5 @@ class Mining(Block):
     sure: Chance = 0.7
     """Probability from which on a false positive is a confident one."""
     hard: float = Field(default=1.0, ge=1, le=100)
-    """How much more often labelled items with confident false positives are drawn; 1: no more, since with 3 the area of
-    false positives grew (docs/log.md, 2026-11-28)."""
+    """How much more often labelled items with confident false positives are drawn, in windows around these; 1: no more,
+    since with 3 the area of false positives grew (docs/log.md, 2026-11-28)."""

@@ -54,6 +54,8 @@ class Hard(Block):
     fold: int
     area: int
     """Background pixels that they call something with confidence."""
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+    """Row, column, height, width of the largest connected regions of these, in pixels of the item."""
 
 
 class Teacher(Block):
