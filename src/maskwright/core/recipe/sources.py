@@ -301,8 +301,8 @@ class MinedSource(SourceBlock):
     role: Literal["train_only"] = "train_only"
     """These items are never scored."""
     hard: float = Field(default=1.0, ge=1, le=100)
-    """How much more often labelled items are drawn on which a fold's own models were confidently wrong, in windows around
-    these places; 1: no more."""
+    """How much more often labelled items are drawn on which a fold's own models were confidently wrong, in windows
+    around these places; 1: no more."""
 
 
 class MergeSource(Block):
