@@ -267,6 +267,21 @@ def roc(scores: list[float], spoilt: list[str]) -> float:
     return float((ranks[wrong].sum() / 2 - positive * (positive + 1) / 2) / (positive * negative))
 
 
+def object_scores(
+    pictures: list[Picture], regions: dict[str, list[tuple[float, Mask]]]
+) -> tuple[list[float], list[str]]:
+    """Return the score of each object of the pictures that are not wholly spoilt, and how it was spoilt, or nothing."""
+    scores, wrong = [], []
+    for one in pictures:
+        for number, mask in enumerate(one.objects if not one.whole else []):
+            there = one.spoilt.get(number, mask)
+            least = 0.25 * there.sum()
+            mine = regions.get(one.key, [])
+            scores.append(max((score for score, region in mine if (region & there).sum() >= least), default=0.0))
+            wrong.append(one.kinds.get(number, "") if number in one.spoilt else "")
+    return scores, wrong
+
+
 def measure(pictures: list[Picture], run: Path) -> dict[str, float]:
     """Compare a list of suspects with what was spoilt."""
     found = json.loads((run / "suspects.json").read_text())
@@ -281,14 +296,7 @@ def measure(pictures: list[Picture], run: Path) -> dict[str, float]:
         one = known[region["key"]]
         if not one.whole:
             hits.append(any((mask & wrong).sum() >= 0.25 * mask.sum() for wrong in one.spoilt.values()))
-    scores, wrong = [], []
-    for one in pictures:
-        for number, mask in enumerate(one.objects if not one.whole else []):
-            there = one.spoilt.get(number, mask)
-            least = 0.25 * there.sum()
-            mine = regions.get(one.key, [])
-            scores.append(max((score for score, region in mine if (region & there).sum() >= least), default=0.0))
-            wrong.append(one.kinds.get(number, "") if number in one.spoilt else "")
+    scores, wrong = object_scores(pictures, regions)
     items = [one["score"] for one in found["items"]]
     whole = [known[one["key"]].whole for one in found["items"]]
     figures: dict[str, float] = {}

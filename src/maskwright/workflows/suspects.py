@@ -74,7 +74,7 @@ def suspects(session: Session, top: int = 15, to: str | None = None, folder: Pat
 
 def _find(session: Session) -> Suspects:
     decision, task = read_decision(session.run.decision), session.recipe.task
-    sets = list(_sets(session))
+    sets = list(labelled_sets(session))
     if not sets:
         raise InputError(
             "every labelled item was trained on, so no model can doubt a label",
@@ -92,7 +92,7 @@ def _text(region: Region, size: tuple[int, int]) -> str:
     return write_counts(coco.run_lengths(places, size[0] * size[1]))
 
 
-def _sets(session: Session) -> Iterator[StoredItems]:
+def labelled_sets(session: Session) -> Iterator[StoredItems]:
     """Yield the labelled items that no model saw: those of the folds, the hold-out, a labelled test set."""
     recipe, task = session.recipe, session.recipe.task
     if recipe.folds.kind != "all":
