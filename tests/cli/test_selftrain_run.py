@@ -133,9 +133,10 @@ def test_the_gate_drops_what_is_no_better_and_a_finished_run_does_nothing(cli, t
     assert {path.name for path in after if before.get(path) != after[path]} <= {"run.lock", "files.json"}
 
     # another pool costs nothing that was made of the first one, and what cannot be looked at is named in one go
-    (tmp_path / "pool" / "t3.png").unlink()
+    Image.open(tmp_path / "pool" / "t3.png").convert("L").save(tmp_path / "pool" / "t3.png")
     code, _, err = cli("selftrain", path, "--unlabelled", "pool")
     assert code == 2
+    assert "warning: images of one band, where labelled ones have 3, are taken for grey pictures: 't3'; masks " in err
     assert "error: runs/tiny/selftrain/round1: files was " in err
     assert err.endswith(", but students were trained with the old; choose another --out, or give --redo to train them "
                         "again\n")  # fmt: skip

@@ -187,8 +187,8 @@ def fitting(session: Session, source: Source, keys: Iterable[str]) -> Iterator[t
     Raises:
         DataError: images are damaged or have other bands or values; with the first ENOUGH of them.
     """
-    limit, faults = session.recipe.data.max_pixels, []
-    preprocess = preprocess_for(session.recipe.data, session.fingerprint())
+    limit, print_, faults, grey = session.recipe.data.max_pixels, session.fingerprint(), [], []
+    preprocess, usual = preprocess_for(session.recipe.data, print_), {record.bands for record in print_.items}
     for key in keys:
         try:
             image, seen = source.read_image(key, limit)
@@ -198,9 +198,17 @@ def fitting(session: Session, source: Source, keys: Iterable[str]) -> Iterator[t
             if len(faults) == ENOUGH:
                 break
             continue
+        if image.shape[2] == 1 and 1 not in usual:
+            grey.append(key)
         yield key, image, seen
     if faults:
         raise DataError(faults)
+    if grey:
+        more = f" and {len(grey) - 1} more" if grey[1:] else ""
+        session.reporter.warn(
+            f"images of one band, where labelled ones have {max(usual)}, are taken for grey pictures: '{grey[0]}'"
+            f"{more}; masks do not belong among them"
+        )
 
 
 def _marks(glances: Mapping[str, Glance]) -> dict[str, similar.Description]:
