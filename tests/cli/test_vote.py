@@ -114,6 +114,7 @@ REFUSED = [
     ("empty file", TWO, {"b": ""}, "b.csv: the file is empty; give a submission with a header and rows"),
     ("no rows", TWO, {"b": HEADER}, "b.csv: there are no rows; give a submission with rows below its header"),
     ("header", TWO, {"b": "id,mask\nT1,1 1\n"}, "b.csv:1: the header is 'id,mask', but dacon (row-major run lengths"),
+    ("packed", TWO, {"b": "PK\x03\x04..."}, "b.csv: is a zip file, not a table as text; unpack it first"),
     ("index", TWO, {"b": ",img_id,mask_rle\n0,T1,1 1\n"}, "b.csv:1: the header is ',img_id,mask_rle', but dacon (row-"),
     ("missing", TWO, {"b": f"{HEADER}T1,1 1\n"}, "b.csv: 1 id ('T2') of a.csv has no row here; vote on files of the"),
     ("extra", TWO, {"b": f"{HEADER}T1,1 1\nT2,\nT3,\n"}, "b.csv: 1 id ('T3') has no row in a.csv; vote on files of"),

@@ -23,6 +23,8 @@ ROOM = 1 << 16
 """Lines found at once."""
 NAMED = 3
 """Ids that a refusal names."""
+PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"(\xb5/\xfd": "zstd"}
+"""How files begin that hold submissions packed, and what they are."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -77,6 +79,9 @@ class Table:
         self.rows = self._read_rows(len(self.header) - 1)
 
     def _read_header(self, dialect: Dialect) -> tuple[tuple[str, ...], int]:
+        packed = next((name for start, name in PACKED.items() if self._map[: len(start)] == start), None)
+        if packed is not None:
+            raise InputError(f"is a {packed} file, not a table as text", where=self.path, fix="unpack it first")
         end = self._map.find(b"\n")
         line = self._map[self.begin : end if end >= 0 else len(self._map)]
         cells = tuple(cell.strip().strip('"') for cell in line.decode("utf-8", "replace").split(","))
