@@ -62,7 +62,9 @@ class Memory(Dataset[Any]):
 
     def __getitem__(self, ticket: Any) -> Sample:
         index = (ticket if isinstance(ticket, int) else ticket[1]) % ITEMS
-        return Sample(image=self.images[index], label=self.labels[index], valid=self.valid[index], index=index)
+        return Sample(
+            image=self.images[index], label=self.labels[index], valid=self.valid[index], index=index, log_size=0.0
+        )
 
 
 class Bench(Training):
