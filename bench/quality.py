@@ -142,7 +142,7 @@ def plain_sample(item, rng) -> tuple[np.ndarray, np.ndarray]:
 @torch.inference_mode()
 def plain_answer(model, image: np.ndarray, binary: bool) -> np.ndarray:
     """Pad to a multiple of 32, predict, crop back."""
-    model.eval()
+    model.train(False)
     x = torch.from_numpy(((image[..., :3].astype(np.float32) / 255 - MEAN) / STD).transpose(2, 0, 1))[None]
     height, width = x.shape[-2:]
     logits = model(functional.pad(x, (0, -width % 32, 0, -height % 32)))[0, :, :height, :width]

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 
 from maskwright.core.labels import Task
-from maskwright.ensembling.doubts import balanced, best_shift, doubt, gather, layer_names, layers, nothing
+from maskwright.ensembling.doubts import (
+    BINS,
+    balanced,
+    best_shift,
+    doubt,
+    gather,
+    layer_names,
+    layers,
+    margin_bin,
+    nothing,
+    rarity,
+)
 
 ONE = Task(kind="binary", classes=("cell",))
 MANY = Task(kind="multiclass", classes=("background", "road", "car"))
@@ -149,3 +160,16 @@ def test_a_class_that_models_are_never_sure_of_is_not_suspected_everywhere():
     found = doubt(layer, norm, 0)
     assert norm.trust[2] < 0.45
     assert not [region for region in found.regions if region.given == 2 and region.score > 0.3]
+
+
+def test_a_contradiction_is_rare_where_few_labels_of_the_class_are_contradicted_as_surely():
+    margins = np.zeros((3, BINS), np.int64)
+    margins[0, 0], margins[0, margin_bin(0.8)] = 99, 1  # a class that is known
+    margins[1, margin_bin(0.8)] = 100  # one that is always taken for another; the third has no pixel
+    found = rarity(margins)
+    assert found[0, margin_bin(0.8)] == pytest.approx(0.9)
+    assert found[0, margin_bin(0.9)] == 1
+    assert found[0, 0] == found[1, margin_bin(0.8)] == found[1, 0] == 0
+    assert (found[2] == 1).all()
+    assert (np.diff(found, axis=1) >= 0).all()
+    assert (margin_bin(-0.2), margin_bin(1.0)) == (0, BINS - 1)

@@ -114,7 +114,7 @@ class Auxiliary(nn.Module):
     def _channels(self, network: nn.Module, image: Tensor) -> tuple[list[int], list[int]]:
         """Return the channels of the encoder's maps and of the decoder's that are listened to."""
         training = network.training
-        network.eval()
+        network.train(False)
         self.listen(True)
         network(image)
         self.listen(False)

@@ -73,7 +73,7 @@ def called(model: SegModel, bands: int, *, once: bool = False) -> set[nn.Module]
     training, device = model.training, next(model.parameters()).device
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, bands, model.minimum, model.minimum, device=device))
+            model.train(False)(torch.zeros(1, bands, model.minimum, model.minimum, device=device))
     finally:
         model.train(training)
         for hook in hooks:

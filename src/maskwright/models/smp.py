@@ -147,7 +147,7 @@ def _try(kind: Smp, block: Model, options: Mapping[str, Any]) -> Plan | str:
         try:
             with torch.random.fork_rng(devices=[]), torch.device(device):
                 network = _construct(kind, block, BANDS, 1, None, options)
-            found = _sizes(network.eval(), kind, device)
+            found = _sizes(network.train(False), kind, device)
         except (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError, AttributeError) as error:
             reason = _reason(error, options)
         else:

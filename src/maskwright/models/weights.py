@@ -62,4 +62,4 @@ def load_model(path: Path) -> tuple[SegModel, dict[str, Any]]:
             where=path,
             fix="use the versions of timm and segmentation-models-pytorch it was trained with",
         ) from error
-    return model.eval(), facts
+    return model.train(False), facts

@@ -102,7 +102,7 @@ def renew_norms(
     if not norms:
         return 0
     training, before, read = model.training, [norm.momentum for norm in norms], 0
-    model.eval()
+    model.train(False)
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches

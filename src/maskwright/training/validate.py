@@ -69,7 +69,7 @@ def evaluate(model: nn.Module, exam: Exam, cluster: Cluster, stopped: Callable[[
     total = Counts.zero(exam.task.planes)
     losses = torch.zeros(len(windows), dtype=torch.float64)  # in places of their own, so that no order matters
     training = model.training
-    model.eval()
+    model.train(False)
     workers = exam.workers if len(mine) > 1 else 0
     try:
         with closing(read_batches(exam.windows, mine, workers, pin=cluster.device.type == "cuda")) as batches:

@@ -112,7 +112,7 @@ def convert(path: Path, origin: str, wanted: Wanted) -> Imported:
         for name, tensor in plain_state(model).items():
             if name in filled:
                 tensor.copy_(filled[name])
-    model.eval()
+    model.train(False)
     return result
 
 

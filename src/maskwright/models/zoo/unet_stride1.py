@@ -205,7 +205,7 @@ def _tried(name: str, drop_path_rate: float) -> tuple[int, ...] | str:
     """Return the channels of the encoder's maps, or why it will not do; nothing is built on a real device."""
     try:
         with torch.random.fork_rng(devices=[]), torch.device("meta"), torch.no_grad():
-            encoder = Encoder(name, 3, pretrained=False, drop_path_rate=drop_path_rate).eval()
+            encoder = Encoder(name, 3, pretrained=False, drop_path_rate=drop_path_rate).train(False)
             maps = encoder(torch.zeros(1, 3, TRIAL, TRIAL))
     except (ValueError, TypeError, RuntimeError, AssertionError, IndexError, KeyError, AttributeError) as error:
         return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
