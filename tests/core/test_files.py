@@ -1,4 +1,5 @@
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maskwright.core.errors import InputError, StorageError
-from maskwright.core.files import atomic_path, inside, read_json, safe_name, sweep_partials, write_json, write_text
+from maskwright.core.files import (
+    atomic_path,
+    inside,
+    read_json,
+    safe_name,
+    sweep_abandoned,
+    sweep_partials,
+    write_json,
+    write_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +95,15 @@ def test_partial_files_of_a_killed_process_are_swept(tmp_path):
     left.write_text("half")
     sweep_partials(tmp_path)
     assert not left.exists()
+
+
+def test_what_killed_processes_left_beside_a_file_is_swept_once_it_is_old(tmp_path):
+    gone = 2**22 + 1  # above every process number
+    left = [tmp_path / f".v[1].csv.{number}.partial" for number in (gone, os.getpid())]
+    young, other = tmp_path / f".v[1].csv.{gone + 1}.partial", tmp_path / f".w.csv.{gone}.partial"
+    for path in (*left, young, other):
+        path.touch()
+    for path in (*left, other):
+        os.utime(path, (0, 0))
+    sweep_abandoned(tmp_path / "v[1].csv")
+    assert sorted(tmp_path.iterdir()) == sorted([left[1], young, other])

@@ -7,9 +7,11 @@ no rename, and kill -9 in the middle of one was measured to leave 0 bytes (RULES
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,8 @@ from typing import Any
 from maskwright.core.errors import InputError, MaskwrightError, from_os_error
 
 TEMPORARY = ".partial"
+ABANDONED = 600
+"""Seconds for which nobody has written to a temporary file whose process is gone."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.\- ]")
 
 
@@ -124,3 +128,29 @@ def sweep_partials(folder: Path) -> None:
     """Delete temporary files that a killed process left below a folder we hold the lock of."""
     for left in folder.rglob(f".*{TEMPORARY}"):
         left.unlink(missing_ok=True)
+
+
+def sweep_abandoned(path: Path) -> None:
+    """Delete temporary files that killed processes left beside a file, in a folder that nobody holds a lock of.
+
+    Kept is what a process of this machine may be writing, and what was touched in the last ABANDONED seconds, since
+    the folder may be one of several machines.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED and not writer_runs(left):
+                left.unlink(missing_ok=True)
+
+
+def writer_runs(temporary: Path) -> bool:
+    """Say whether a process of this machine may still write to a temporary file; True where that cannot be known."""
+    number = temporary.name.removesuffix(TEMPORARY).rpartition(".")[2]
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from maskwright.core import rle
 from maskwright.core.errors import InputError, unknown
-from maskwright.core.files import atomic_path
+from maskwright.core.files import atomic_path, sweep_abandoned
 from maskwright.core.stop import Stop
 from maskwright.ensembling.votes_rules import Program, Step
 from maskwright.ensembling.votes_table import Dialect, Numbers, Table, join, strangers
@@ -97,6 +97,7 @@ def vote(
     ballot = open_ballot(program.files, dialect, sample)
     make = _maker(program, dialect, ballot, shape)
     blank = written = 0
+    sweep_abandoned(output)
     with atomic_path(output) as temporary, temporary.open("wb") as stream:
         stream.write(",".join(_quoted(cell) for cell in ballot.order.header).encode() + b"\n")
         for text, empty in _blocks(ballot, make):

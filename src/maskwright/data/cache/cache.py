@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskwright.core.files import TEMPORARY
+from maskwright.core.files import TEMPORARY, writer_runs
 from maskwright.data.items import CACHE_BYTES, Item, ItemCache
 from maskwright.data.sources.base import Source
 
@@ -216,18 +216,8 @@ def tidy(spec: CacheSpec, source: Source) -> None:
     for path in spec.folder.iterdir():
         if path.name.endswith(ENDING) and path.name not in wanted:
             path.unlink(missing_ok=True)
-        elif path.name.endswith(TEMPORARY) and not _alive(path.name.split(".")[-2]):
+        elif path.name.endswith(TEMPORARY) and not writer_runs(path):
             path.unlink(missing_ok=True)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, ValueError):
-        return True
-    return True
 
 
 def fitting(sizes: Sequence[tuple[str, int]], limit: int) -> frozenset[str]:
